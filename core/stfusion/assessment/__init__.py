@@ -1,0 +1,1 @@
+"""Accuracy of fused images: metrics and pictures."""

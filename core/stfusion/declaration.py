@@ -1,0 +1,197 @@
+"""What a method is, said once: the command line, the QGIS forms, the docs and the checks are made from it.
+
+Nothing here imports numpy, so that ``stfusion --help`` and ``stfusion info`` answer at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Scalar = int | float | bool | str
+Kind = Literal[
+    "raster", "mask", "bands", "date", "integer", "number", "boolean", "choice", "text", "raster_out", "folder_out"
+]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One value that a user gives: a flag of the command line, a parameter of the QGIS form.
+
+    ``name`` is lower case with underscores: the flag is ``--fine-bands``, the QGIS parameter ``FINE_BANDS``.
+    ``targets`` are the places in the job that receive the value, such as ``inputs.fine.bands``.
+    ``parent`` names the raster parameter whose bands are chosen from (kind ``bands``).
+    A parameter that is not required and has no default is left out of the job when it is not given.
+    """
+
+    name: str
+    kind: Kind
+    title: str
+    help: str
+    targets: tuple[str, ...]
+    default: Scalar | None = None
+    required: bool = False
+    advanced: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    odd: bool = False
+    choices: tuple[str, ...] = ()
+    parent: str | None = None
+
+
+@dataclass(frozen=True)
+class Role:
+    """An input image and its part in the method: its sensor ("fine" or "coarse") and its epoch ("pair", "target")."""
+
+    id: str
+    title: str
+    sensor: Literal["fine", "coarse"]
+    epoch: str
+    help: str
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting of a method, with its default and its range (values in the unit that ``help`` says)."""
+
+    id: str
+    kind: Literal["integer", "number", "boolean", "choice", "text"]
+    title: str
+    default: Scalar
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    odd: bool = False
+    choices: tuple[str, ...] = ()
+    advanced: bool = True
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file or folder that a method writes."""
+
+    id: str
+    kind: Literal["raster_out", "folder_out"]
+    title: str
+    help: str
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method, complete: identity, source, inputs, options, outputs and the function that runs it.
+
+    ``run`` is ``"module:function"`` and is imported only when the method runs; the function takes a
+    :class:`stfusion.run.Context` and returns the results by name. ``needs`` is the tier of packages.
+    """
+
+    id: str
+    operation: str
+    title: str
+    group: str
+    summary: str
+    description: str
+    paper: str
+    doi: str
+    roles: tuple[Role, ...]
+    options: tuple[Option, ...]
+    outputs: tuple[Output, ...]
+    run: str
+    tags: tuple[str, ...] = ()
+    needs: Literal["base", "networks"] = "base"
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """Words of the command line: ``("fuse", "starfm")``, or one word where the operation has one method."""
+        return (self.operation,) if self.operation == self.id else (self.operation, self.id)
+
+    def load(self) -> Callable[..., dict[str, Any]]:
+        """Import and return the function that runs the method."""
+        module, _, name = self.run.partition(":")
+        function: Callable[..., dict[str, Any]] = getattr(importlib.import_module(module), name)
+        return function
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Every value that a user can give, in the order of the form: inputs, bands, dates, options, outputs."""
+        return (*self._inputs(), *self._per_sensor(), *self._dates(), *self._options(), *self._outputs())
+
+    def _inputs(self) -> Iterator[Parameter]:
+        for role in self.roles:
+            yield Parameter(
+                role.id, "raster", role.title, role.help, (f"inputs.{role.id}.path",), required=role.required
+            )
+        for role in self.roles:
+            yield Parameter(
+                f"{role.id}_mask",
+                "mask",
+                f"Mask of: {role.title[0].lower()}{role.title[1:]}",
+                "Raster whose pixels other than 0 (clouds, shadows) are left out. It is resampled to the image's "
+                "grid by nearest neighbour.",
+                (f"inputs.{role.id}.mask",),
+                advanced=True,
+            )
+
+    def _per_sensor(self) -> Iterator[Parameter]:
+        for sensor in dict.fromkeys(role.sensor for role in self.roles):
+            roles = [role.id for role in self.roles if role.sensor == sensor]
+            yield Parameter(
+                f"{sensor}_bands",
+                "bands",
+                f"Bands of the {sensor} images",
+                f"Band numbers of the {sensor} images to use, from 1, in order; the first {sensor} band goes with the "
+                "first band of the other sensor, and so on. All bands when empty.",
+                tuple(f"inputs.{role}.bands" for role in roles),
+                advanced=True,
+                parent=roles[0],
+            )
+            yield Parameter(
+                f"{sensor}_nodata",
+                "number",
+                f"Nodata value of the {sensor} images",
+                "Stored value that means 'no data', when the file's header says none or a wrong one.",
+                tuple(f"inputs.{role}.nodata" for role in roles),
+                advanced=True,
+            )
+
+    def _dates(self) -> Iterator[Parameter]:
+        for epoch in dict.fromkeys(role.epoch for role in self.roles):
+            roles = [role for role in self.roles if role.epoch == epoch]
+            yield Parameter(
+                f"{epoch}_date",
+                "date",
+                f"Date of: {', '.join(role.title[0].lower() + role.title[1:] for role in roles)}",
+                "Acquisition date (YYYY-MM-DD). Read from the file's tags or name when empty.",
+                tuple(f"inputs.{role.id}.date" for role in roles),
+                advanced=True,
+            )
+
+    def _options(self) -> Iterator[Parameter]:
+        for option in self.options:
+            yield Parameter(
+                option.id,
+                option.kind,
+                option.title,
+                option.help,
+                (f"options.{option.id}",),
+                default=option.default,
+                advanced=option.advanced,
+                minimum=option.minimum,
+                maximum=option.maximum,
+                odd=option.odd,
+                choices=option.choices,
+            )
+
+    def _outputs(self) -> Iterator[Parameter]:
+        for output in self.outputs:
+            yield Parameter(
+                output.id, output.kind, output.title, output.help, (f"outputs.{output.id}",), required=True
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The declaration as plain values, for ``stfusion info --json`` and ``resources/methods.json``."""
+        plain = asdict(self)
+        plain.pop("run")
+        plain["parameters"] = [asdict(parameter) for parameter in self.parameters()]
+        return plain

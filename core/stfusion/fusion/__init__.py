@@ -1,0 +1,1 @@
+"""Spatiotemporal fusion: one module per method declares it, its underscored twin computes it."""

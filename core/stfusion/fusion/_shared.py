@@ -1,0 +1,81 @@
+"""What the declarations of spatiotemporal fusion have in common: input roles, outputs and alignment options."""
+
+from __future__ import annotations
+
+from stfusion.declaration import Option, Output, Role
+
+GROUP = "Spatiotemporal fusion"
+
+FIRST_PAIR = (
+    Role(
+        "fine",
+        "Fine image of the pair",
+        "fine",
+        "pair",
+        "Fine image (such as Landsat or Sentinel-2) of the reference date. Its grid is the grid of the result.",
+    ),
+    Role(
+        "coarse",
+        "Coarse image of the pair",
+        "coarse",
+        "pair",
+        "Coarse image (such as MODIS or VIIRS) of the same date as the fine image. It may lie on its own grid, in "
+        "another coordinate system and with another extent: it is resampled to the fine grid on the fly.",
+    ),
+)
+
+TARGET = Role(
+    "target",
+    "Coarse image of the target date",
+    "coarse",
+    "target",
+    "Coarse image of the date to predict, of the same sensor as the coarse image of the pair.",
+)
+
+SECOND_PAIR_OPTIONAL = (
+    Role(
+        "fine2",
+        "Fine image of the second pair",
+        "fine",
+        "pair2",
+        "Fine image of a second reference date, best on the other side of the target date. Where one pair has a gap, "
+        "the other serves the pixel.",
+        required=False,
+    ),
+    Role(
+        "coarse2",
+        "Coarse image of the second pair",
+        "coarse",
+        "pair2",
+        "Coarse image of the same date as the fine image of the second pair.",
+        required=False,
+    ),
+)
+
+PREDICTION = Output(
+    "output",
+    "raster_out",
+    "Fused image",
+    "Cloud Optimized GeoTIFF on the grid of the fine image, with its data type, scale, offset and nodata value.",
+)
+
+ALIGNMENT = (
+    Option(
+        "resampling",
+        "choice",
+        "Resampling of the coarse images",
+        "cubic",
+        "How coarse images are brought onto the fine grid.",
+        choices=("nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average"),
+    ),
+    Option(
+        "unit",
+        "number",
+        "Value of reflectance 1",
+        0.0,
+        "Value, after the file's scale and offset, that stands for reflectance 1: 1 for reflectance 0..1, 10000 for "
+        "0..10000. Options in reflectance are multiplied by it. 0 finds it from the data and says which it took; for "
+        "temperature in kelvin, 100 makes an uncertainty of 0.005 stand for half a kelvin.",
+        minimum=0.0,
+    ),
+)

@@ -1,0 +1,116 @@
+"""STARFM: spatial and temporal adaptive reflectance fusion model (Gao, Masek, Schwaller and Hall 2006)."""
+
+from __future__ import annotations
+
+from stfusion.declaration import Method, Option
+from stfusion.fusion._shared import ALIGNMENT, FIRST_PAIR, GROUP, PREDICTION, SECOND_PAIR_OPTIONAL, TARGET
+
+METHOD = Method(
+    id="starfm",
+    operation="fuse",
+    title="STARFM",
+    group=GROUP,
+    summary="Predicts a fine image from one or two pairs and the coarse image of the target date.",
+    description=(
+        "STARFM adds the change seen by the coarse sensor to the fine image. Around every pixel it searches a moving "
+        "window for similar pixels, and weights them by their spectral difference (fine against coarse), their "
+        "temporal difference (coarse against coarse) and their distance. It assumes that a pure coarse pixel and the "
+        "fine pixels in it differ by the same amount on all dates. It follows seasonal change well; it blurs "
+        "objects smaller than a coarse pixel that change differently from their surroundings, and cannot see a "
+        "change that the coarse image does not show."
+    ),
+    paper=(
+        "Gao, F., Masek, J., Schwaller, M., Hall, F. (2006). On the blending of the Landsat and MODIS surface "
+        "reflectance: predicting daily Landsat surface reflectance. IEEE Transactions on Geoscience and Remote "
+        "Sensing 44(8), 2207-2218."
+    ),
+    doi="10.1109/TGRS.2006.872081",
+    roles=(*FIRST_PAIR, TARGET, *SECOND_PAIR_OPTIONAL),
+    options=(
+        Option(
+            "window",
+            "integer",
+            "Window (fine pixels)",
+            51,
+            "Side of the moving window in fine pixels, odd; about three coarse pixels wide.",
+            minimum=3,
+            maximum=501,
+            odd=True,
+            advanced=False,
+        ),
+        Option(
+            "classes",
+            "integer",
+            "Number of classes",
+            40,
+            "Number of spectral classes m. A neighbour is similar when it differs from the central pixel by at most "
+            "twice the image's standard deviation over m; with sampling by class, the number of clusters. Many classes "
+            "suit direct weights, about 4 suit logarithmic ones.",
+            minimum=1,
+            maximum=1000,
+            advanced=False,
+        ),
+        Option(
+            "sampling",
+            "choice",
+            "Similar pixels by",
+            "threshold",
+            "threshold: neighbours whose value is near the central pixel's. class: neighbours in the same class of an "
+            "unsupervised classification (k-means) of each fine image.",
+            choices=("threshold", "class"),
+        ),
+        Option(
+            "joint",
+            "boolean",
+            "Same similar pixels for all bands",
+            False,
+            "Decide similarity once for all bands (they all have to agree) instead of band by band; keeps spectra "
+            "consistent.",
+        ),
+        Option(
+            "joint_bands",
+            "text",
+            "Bands that decide similarity",
+            "",
+            "With the same similar pixels for all bands: which of the chosen bands decide, counted from 1 and "
+            "separated by commas, such as the red and near-infrared bands of the paper. All when empty.",
+        ),
+        Option(
+            "logarithmic",
+            "boolean",
+            "Logarithmic weights",
+            False,
+            "Weight by ln(10000 S + 1) ln(10000 T + 1) D instead of S T D: less sensitive to single differences.",
+        ),
+        Option(
+            "fine_uncertainty",
+            "number",
+            "Uncertainty of the fine sensor (reflectance)",
+            0.005,
+            "Standard error of fine reflectance; the paper takes 0.002 for visible and 0.005 for near-infrared bands.",
+            minimum=0.0,
+            maximum=1.0,
+        ),
+        Option(
+            "coarse_uncertainty",
+            "number",
+            "Uncertainty of the coarse sensor (reflectance)",
+            0.005,
+            "Standard error of coarse reflectance. Larger uncertainties let more neighbours in.",
+            minimum=0.0,
+            maximum=1.0,
+        ),
+        Option(
+            "distance_constant",
+            "number",
+            "Distance constant A (fine pixels)",
+            0.0,
+            "Distance at which the spatial weight has halved: D = 1 + d / A. 0 takes half of the window.",
+            minimum=0.0,
+        ),
+        *ALIGNMENT,
+    ),
+    outputs=(PREDICTION,),
+    run="stfusion.fusion._starfm:run",
+    tags=("fusion", "landsat", "modis", "sentinel", "downscaling", "reflectance", "time series"),
+)

@@ -1,0 +1,246 @@
+"""The job: the only way into the engine. A form or the command line writes it, a server runs it unchanged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from stfusion import registry
+from stfusion.declaration import Method, Option, Scalar
+from stfusion.errors import UserError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input image: its file or URL, band numbers (from 1; all when None), ISO date, nodata override and mask."""
+
+    path: str
+    bands: tuple[int, ...] | None = None
+    date: str | None = None
+    nodata: float | None = None
+    mask: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A complete order to the engine.
+
+    ``memory_mb`` bounds the engine's memory, ``threads`` its threads (0: all cores), ``device`` is "auto" or "cpu".
+    """
+
+    operation: str
+    method: str
+    outputs: Mapping[str, str]
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+    seed: int = 0
+    device: str = "auto"
+    memory_mb: int = 2048
+    threads: int = 0
+    schema: int = SCHEMA
+
+    @property
+    def declaration(self) -> Method:
+        """The declaration of the job's method."""
+        return registry.get(self.operation, self.method)
+
+    def to_json(self) -> str:
+        """The job as the text of a ``job.json``, without the values that were not given."""
+        plain = asdict(self)
+        plain["inputs"] = {
+            role: {key: value for key, value in image.items() if value is not None}
+            for role, image in plain["inputs"].items()
+        }
+        return json.dumps(plain, indent=2) + "\n"
+
+
+def load(path: str | Path) -> Job:
+    """Read and check a ``job.json``; relative paths in it are relative to its folder.
+
+    Raises
+    ------
+    UserError
+        The file is missing, is not JSON, or a value is unknown, missing or out of range.
+    """
+    try:
+        plain = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"The job '{path}' cannot be read ({error.strerror}); give the path of a job.json.") from error
+    except ValueError as error:
+        raise UserError(f"The job '{path}' is not valid JSON ({error}); export it again.") from error
+    if not isinstance(plain, dict):
+        raise UserError(f"The job '{path}' is not a JSON object; export it again.")
+    return parse(plain, Path(path).resolve().parent)
+
+
+def parse(plain: Mapping[str, Any], folder: Path | None = None) -> Job:
+    """Check the plain values of a job against the method's declaration and fill in its defaults.
+
+    Raises
+    ------
+    UserError
+        A value is unknown, missing, of the wrong kind or out of range; the sentence names it and its range.
+    """
+    known = {"operation", "method", "outputs", "inputs", "options", "seed", "device", "memory_mb", "threads", "schema"}
+    _refuse_unknown("The job", plain, known)
+    if plain.get("schema", SCHEMA) != SCHEMA:
+        raise UserError(
+            f"The job has schema {plain['schema']} and this engine reads schema {SCHEMA}; "
+            "export the job again with the same version of STF."
+        )
+    for key in ("inputs", "options", "outputs"):
+        if not isinstance(plain.get(key, {}), dict):
+            raise UserError(f"The job's '{key}' has to be a JSON object; export the job again.")
+    method = registry.get(str(plain.get("operation", "")), str(plain.get("method", "")))
+    return Job(
+        operation=method.operation,
+        method=method.id,
+        inputs=_inputs(method, plain.get("inputs", {}), folder),
+        options=_options(method, plain.get("options", {})),
+        outputs=_outputs(method, plain.get("outputs", {}), folder),
+        seed=_whole("seed", plain.get("seed", 0), 0),
+        device=_device(plain.get("device", "auto")),
+        memory_mb=_whole("memory_mb", plain.get("memory_mb", Job.memory_mb), 256),
+        threads=_whole("threads", plain.get("threads", 0), 0),
+    )
+
+
+def _refuse_unknown(what: str, given: Mapping[str, Any], known: set[str]) -> None:
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise UserError(f"{what} has the unknown entry '{unknown[0]}'; it may have: {', '.join(sorted(known))}.")
+
+
+def _whole(name: str, value: object, minimum: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise UserError(f"The job's '{name}' is {value!r}; it has to be a whole number of at least {minimum}.")
+    return value
+
+
+def _device(value: object) -> str:
+    if value not in ("auto", "cpu"):
+        raise UserError(f"The job's 'device' is {value!r}; it has to be 'auto' or 'cpu'.")
+    return str(value)
+
+
+def _resolve(path: str, folder: Path | None) -> str:
+    """An absolute path for a plain relative one; GDAL's virtual paths and URLs stay as they are."""
+    if folder is None or path.startswith("/vsi") or ":" in path or Path(path).is_absolute():
+        return path
+    return str(folder / path)
+
+
+def _inputs(method: Method, given: Mapping[str, Any], folder: Path | None) -> dict[str, Input]:
+    _refuse_unknown(f"'inputs' of {method.title}", given, {role.id for role in method.roles})
+    found: dict[str, Input] = {}
+    for role in method.roles:
+        image = given.get(role.id)
+        if not isinstance(image, dict) or not image.get("path"):
+            if role.required or image:
+                raise UserError(f"{method.title} needs '{role.title}' ({role.id}); give a raster file.")
+            continue
+        _refuse_unknown(f"The input '{role.id}'", image, {"path", "bands", "date", "nodata", "mask"})
+        found[role.id] = Input(
+            path=_resolve(str(image["path"]), folder),
+            bands=_bands(role.title, image.get("bands")),
+            date=_date(role.title, image.get("date")),
+            nodata=_number(role.title, image.get("nodata")),
+            mask=_resolve(str(image["mask"]), folder) if image.get("mask") else None,
+        )
+    for role in method.roles:
+        partners = [other for other in method.roles if other.epoch == role.epoch]
+        missing = [other for other in partners if other.id not in found]
+        if role.id in found and missing:
+            raise UserError(
+                f"'{role.title}' is given without '{missing[0].title}' ({missing[0].id}); give both or neither."
+            )
+    return found
+
+
+def _bands(title: str, value: object) -> tuple[int, ...] | None:
+    if value is None or value == []:
+        return None
+    if not isinstance(value, list | tuple) or not all(isinstance(b, int) and b >= 1 for b in value):
+        raise UserError(f"The bands of '{title}' are {value!r}; give band numbers from 1, such as 1,2,3.")
+    return tuple(value)
+
+
+def _date(title: str, value: object) -> str | None:
+    if not value:
+        return None
+    try:
+        return date.fromisoformat(str(value)).isoformat()
+    except ValueError as error:
+        raise UserError(f"The date of '{title}' is {value!r}; write it as YYYY-MM-DD.") from error
+
+
+def _number(title: str, value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"The nodata value of '{title}' is {value!r}; give a number.")
+    return float(value)
+
+
+def _options(method: Method, given: Mapping[str, Any]) -> dict[str, Scalar]:
+    _refuse_unknown(f"'options' of {method.title}", given, {option.id for option in method.options})
+    return {option.id: _option(option, given.get(option.id, option.default)) for option in method.options}
+
+
+def _option(option: Option, value: Any) -> Scalar:
+    """The checked value of an option."""
+    kinds: dict[str, tuple[type, ...]] = {"integer": (int,), "number": (int, float), "boolean": (bool,)}
+    allowed = kinds.get(option.kind, (str,))
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        raise UserError(f"'{option.title}' ({option.id}) is {value!r}; it has to be of kind {option.kind}.")
+    if option.kind == "choice" and value not in option.choices:
+        raise UserError(f"'{option.title}' ({option.id}) is '{value}'; choose one of: {', '.join(option.choices)}.")
+    if option.kind in ("integer", "number"):
+        low, high = option.minimum, option.maximum
+        if not ((low is None or value >= low) and (high is None or value <= high)):
+            limits = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
+            raise UserError(f"'{option.title}' ({option.id}) is {value}; it has to be {limits}.")
+        if option.odd and value % 2 == 0:
+            raise UserError(f"'{option.title}' ({option.id}) is {value}, an even number; take {value + 1}.")
+        value = float(value) if option.kind == "number" else value
+    scalar: Scalar = value
+    return scalar
+
+
+def _outputs(method: Method, given: Mapping[str, Any], folder: Path | None) -> dict[str, str]:
+    _refuse_unknown(f"'outputs' of {method.title}", given, {output.id for output in method.outputs})
+    for output in method.outputs:
+        if not given.get(output.id):
+            raise UserError(f"{method.title} needs a path for '{output.title}' ({output.id}).")
+    return {name: _resolve(str(path), folder) for name, path in given.items()}
+
+
+def build(method: Method, values: Mapping[str, Any], **settings: Any) -> dict[str, Any]:
+    """The plain job for the values of a method's parameters, by name; values of None are left out.
+
+    ``settings`` are the job's own entries: seed, device, memory_mb, threads.
+    """
+    plain: dict[str, Any] = {
+        "schema": SCHEMA, "operation": method.operation, "method": method.id,
+        "inputs": {}, "options": {}, "outputs": {}, **settings,
+    }
+    given = {name for name, value in values.items() if value is not None}
+    roles = {role.id for role in method.roles if role.id in given}
+    for parameter in method.parameters():
+        if parameter.name not in given:
+            continue
+        for target in parameter.targets:
+            section, *path = target.split(".")
+            if section == "inputs" and path[0] not in roles:
+                continue
+            place = plain[section]
+            for step in path[:-1]:
+                place = place.setdefault(step, {})
+            place[path[-1]] = values[parameter.name]
+    return plain

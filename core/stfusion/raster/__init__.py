@@ -1,0 +1,1 @@
+"""Raster access: grids, aligned reading, dates, tiles and Cloud Optimized GeoTIFF output."""
