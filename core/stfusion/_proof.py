@@ -12,7 +12,7 @@ from numba import njit
 _SIZE = 1 << 16
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True)
 def _axpy(a: float, x: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
     for i in range(x.size):
         out[i] = a * x[i] + y[i]
@@ -52,7 +52,7 @@ def cuda() -> list[dict[str, Any]]:
 
 
 def _run_cuda(name: str) -> dict[str, Any]:
-    @numba_cuda.jit  # type: ignore[untyped-decorator]
+    @numba_cuda.jit
     def axpy(a: float, x: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
         i = numba_cuda.grid(1)
         if i < x.size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -195,22 +196,43 @@ def _options(method: Method, given: Mapping[str, Any]) -> dict[str, Scalar]:
 
 def _option(option: Option, value: Any) -> Scalar:
     """The checked value of an option."""
-    kinds: dict[str, tuple[type, ...]] = {"integer": (int,), "number": (int, float), "boolean": (bool,)}
-    allowed = kinds.get(option.kind, (str,))
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+    if not _is_of_kind(option.kind, value):
         raise UserError(f"'{option.title}' ({option.id}) is {value!r}; it has to be of kind {option.kind}.")
     if option.kind == "choice" and value not in option.choices:
         raise UserError(f"'{option.title}' ({option.id}) is '{value}'; choose one of: {', '.join(option.choices)}.")
-    if option.kind in ("integer", "number"):
-        low, high = option.minimum, option.maximum
-        if not ((low is None or value >= low) and (high is None or value <= high)):
-            limits = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
-            raise UserError(f"'{option.title}' ({option.id}) is {value}; it has to be {limits}.")
-        if option.odd and value % 2 == 0:
-            raise UserError(f"'{option.title}' ({option.id}) is {value}, an even number; take {value + 1}.")
-        value = float(value) if option.kind == "number" else value
+    if option.kind == "integer":
+        _check_range(option, value)
+    if option.kind == "number":
+        value = float(value)
+        _check_range(option, value)
     scalar: Scalar = value
     return scalar
+
+
+def _is_of_kind(kind: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return kind == "boolean"
+    allowed: dict[str, tuple[type, ...]] = {"integer": (int,), "number": (int, float), "boolean": ()}
+    return isinstance(value, allowed.get(kind, (str,)))
+
+
+def _check_range(option: Option, value: float) -> None:
+    low = -math.inf if option.minimum is None else option.minimum
+    high = math.inf if option.maximum is None else option.maximum
+    if not (math.isfinite(value) and low <= value <= high):
+        raise UserError(
+            f"'{option.title}' ({option.id}) is {value:g}; it has to be {_limits(option.minimum, option.maximum)}."
+        )
+    if option.odd and value % 2 == 0:
+        raise UserError(f"'{option.title}' ({option.id}) is {value:g}, an even number; take {value + 1:g}.")
+
+
+def _limits(minimum: float | None, maximum: float | None) -> str:
+    if minimum is not None and maximum is not None:
+        return f"between {minimum:g} and {maximum:g}"
+    if maximum is not None:
+        return f"at most {maximum:g}"
+    return "a number" if minimum is None else f"at least {minimum:g}"
 
 
 def _outputs(method: Method, given: Mapping[str, Any], folder: Path | None) -> dict[str, str]:

@@ -120,7 +120,7 @@ def run(job: Job, reporter: Reporter, stop: Stop | None = None) -> int:
             f"The memory limit of {job.memory_mb} MB or the machine's memory was exceeded; "
             "lower the memory limit or close other programs."
         ))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # The last line of defence: a defect of ours is reported as one, with its trace for the report.
         traceback.print_exc()
         context.stop.clean()
