@@ -167,7 +167,7 @@ def _inputs(method: Method, given: Mapping[str, Any], folder: Path | None) -> di
 def _bands(title: str, value: object) -> tuple[int, ...] | None:
     if value is None or value == []:
         return None
-    if not isinstance(value, list | tuple) or not all(isinstance(b, int) and b >= 1 for b in value):
+    if not isinstance(value, list | tuple) or not all(type(band) is int and band >= 1 for band in value):
         raise UserError(f"The bands of '{title}' are {value!r}; give band numbers from 1, such as 1,2,3.")
     return tuple(value)
 
