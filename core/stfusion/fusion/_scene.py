@@ -1,0 +1,222 @@
+"""The inputs of a fusion, opened, checked and aligned on the grid of the fine image."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from odc.geo.geobox import GeoBox
+
+from stfusion.errors import UserError
+from stfusion.raster.source import AlignedSource, Array, Box, Source, pixel_ratio
+from stfusion.run import Context
+
+#: A coarse pixel may be this much smaller than a fine one before the two are taken for swapped.
+_SWAPPED = 0.75
+#: Ratio of the ranges of two images from which they are said to have different scales.
+_SCALES_APART = 20.0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A fine and a coarse image of one date, on the grid of the scene."""
+
+    fine: AlignedSource
+    coarse: AlignedSource
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What a method reads of a tile: fine and coarse (bands, rows, columns) of every pair, and the target's coarse."""
+
+    fine: list[Array]
+    coarse: list[Array]
+    target: Array
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One or two pairs and the coarse image of the target date, on one grid; ``unit`` stands for reflectance 1."""
+
+    reference: Source
+    pairs: list[Pair]
+    target: AlignedSource
+    unit: float
+
+    @property
+    def grid(self) -> GeoBox:
+        """The grid of the scene: the reference fine image's."""
+        return self.reference.grid
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.reference.shape
+
+    @property
+    def bands(self) -> int:
+        """Number of bands."""
+        return len(self.reference.bands)
+
+    def read(self, box: Box) -> Patch:
+        """Read a window of all images."""
+        return Patch(
+            [pair.fine.read(box) for pair in self.pairs],
+            [pair.coarse.read(box) for pair in self.pairs],
+            self.target.read(box),
+        )
+
+
+def open_scene(context: Context, cache_bytes: int) -> Scene:
+    """Open and check the inputs of a fusion job.
+
+    Differences that can be mended (grid, coordinate system) are mended and noted; those that may spoil the result
+    (scale, nodata value in the header) are warned about.
+
+    Raises
+    ------
+    UserError
+        An input cannot be used; the sentence names it, the values and the remedy.
+    """
+    job = context.job
+    sources = {
+        role.id: Source(role.title, job.inputs[role.id]) for role in context.method.roles if role.id in job.inputs
+    }
+    sensors = {role.id: role.sensor for role in context.method.roles}
+    fine = sources["fine"]
+    _check_output(job.outputs["output"], sources, [image.mask for image in job.inputs.values()])
+    _check_bands(fine, sources)
+    share = cache_bytes // len(sources)
+    images = {name: _align(context, source, fine, sensors[name], share) for name, source in sources.items()}
+    _check_values(context, sources)
+    pairs = [Pair(images["fine"], images["coarse"])]
+    if "fine2" in images:
+        pairs.append(Pair(images["fine2"], images["coarse2"]))
+    return Scene(fine, pairs, images["target"], _unit(context, fine))
+
+
+def _check_output(output: str, sources: dict[str, Source], masks: list[str | None]) -> None:
+    for path in [source.path for source in sources.values()] + [mask for mask in masks if mask]:
+        if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
+            raise UserError(f"The output '{output}' is also the input '{path}'; give the output another name.")
+
+
+def _check_bands(fine: Source, sources: dict[str, Source]) -> None:
+    for source in sources.values():
+        if len(source.bands) != len(fine.bands):
+            raise UserError(
+                f"{fine} has {len(fine.bands)} band(s) and {source} has {len(source.bands)}; choose the bands that "
+                "belong together with 'Bands of the fine images' and 'Bands of the coarse images'."
+            )
+
+
+def _align(context: Context, source: Source, fine: Source, sensor: str, cache_bytes: int) -> AlignedSource:
+    """The source on the grid of the fine image, with a note where it has to be resampled."""
+    if source.grid != fine.grid and (source.grid.crs is None or fine.grid.crs is None):
+        _refuse_without_crs(source, fine)
+    resampling = str(context.options["resampling"])
+    image = AlignedSource(source, fine.grid, resampling, cache_bytes=cache_bytes)
+    if image.same_grid:
+        return image
+    if not image.overlaps():
+        raise UserError(
+            f"{source} and {fine} do not overlap ({source.crs_name} and {fine.crs_name}); choose images of the same "
+            "place, or check their coordinate systems."
+        )
+    ratio = min(pixel_ratio(source.grid, fine.grid))
+    if sensor == "coarse" and ratio < _SWAPPED:
+        raise UserError(
+            f"{source} is finer than {fine} (a pixel of it is {ratio:.2g} fine pixels wide); "
+            "swap the fine and the coarse images."
+        )
+    other = "" if source.grid.crs == fine.grid.crs else f" from {source.crs_name} to {fine.crs_name}"
+    context.reporter.log(f"{source} is resampled ({resampling}){other} to the grid of {fine}, ratio {ratio:.3g}.")
+    return image
+
+
+def _refuse_without_crs(source: Source, fine: Source) -> None:
+    if source.grid.crs is None and fine.grid.crs is None:
+        raise UserError(
+            f"{source} ({source.shape[1]} x {source.shape[0]} pixels) and {fine} ({fine.shape[1]} x {fine.shape[0]}) "
+            "have no coordinate system and different grids; assign a projection to both."
+        )
+    without, other = (source, fine) if source.grid.crs is None else (fine, source)
+    raise UserError(
+        f"{without} has no coordinate system and {other} has {other.crs_name}; assign a projection to the first."
+    )
+
+
+def _check_values(context: Context, sources: dict[str, Source]) -> None:
+    """Refuse images without any valid pixel; warn about scales that differ and about a wrong nodata value."""
+    ranges: dict[str, tuple[float, float]] = {}
+    for name, source in sources.items():
+        values = source.sample()
+        valid = values[~np.isnan(values)]
+        if valid.size == 0:
+            raise UserError(f"{source} has no valid pixel; check its nodata value ({source.nodata}) or choose another.")
+        ranges[name] = tuple(np.percentile(valid, (2, 98)))
+        _warn_of_nodata(context, source)
+    sizes = {name: max(abs(low), abs(high)) for name, (low, high) in ranges.items()}
+    for name, source in sources.items():
+        if max(sizes[name], sizes["fine"]) > _SCALES_APART * min(sizes[name], sizes["fine"]):
+            low, high = ranges[name]
+            fine_low, fine_high = ranges["fine"]
+            context.reporter.warning(
+                f"{sources['fine']} ranges from {fine_low:.4g} to {fine_high:.4g} and {source} from {low:.4g} to "
+                f"{high:.4g}: their scales seem to differ; set the scale in the file or rescale one of them."
+            )
+
+
+def _warn_of_nodata(context: Context, source: Source) -> None:
+    """Warn when a value far from all others, or zero in all bands, fills pixels that are taken for valid."""
+    stored = source.stored_sample()
+    pixels = stored.reshape(stored.shape[0], -1)
+    if source.nodata is not None:
+        pixels = pixels[:, ~(pixels == source.nodata).any(axis=0)]
+    if pixels.dtype.kind == "f":
+        pixels = pixels[:, np.isfinite(pixels).all(axis=0)]
+    if pixels.shape[1] == 0:
+        return
+    for fill in dict.fromkeys((float(pixels.min()), float(pixels.max()), 0.0)):
+        filled = (pixels == fill).all(axis=0)
+        if filled.mean() > 0.001 and _is_apart(fill, pixels[:, ~filled]):
+            context.reporter.warning(
+                f"{filled.mean():.1%} of {source} hold the value {fill:g} in all bands and are taken for data, since "
+                f"the header's nodata value is {_or_none(source.nodata)}; set the nodata value if this is a filler."
+            )
+
+
+def _is_apart(fill: float, others: npt.NDArray[np.generic]) -> bool:
+    """Whether a value is zero below all others, or farther from all others than they are from one another."""
+    if others.size == 0:
+        return False
+    low, high = float(others.min()), float(others.max())
+    return (fill == 0 and low > 0) or fill < low - (high - low) or fill > high + (high - low)
+
+
+def _or_none(value: float | None) -> str:
+    return "not set" if value is None else f"{value:g}"
+
+
+def _unit(context: Context, fine: Source) -> float:
+    """The value of reflectance 1: the user's, else a guess from the values of the fine image that is reported."""
+    given = float(context.options["unit"])
+    if given > 0:
+        return given
+    values = fine.sample()
+    low, high = np.percentile(values[~np.isnan(values)], (2, 98))
+    if high <= 2:
+        return 1.0
+    if np.dtype(fine.dtype).itemsize == 1:
+        unit, kind = 255.0, "8-bit values"
+    elif low > 150 and high < 400:
+        unit, kind = 100.0, "temperatures in kelvin"
+    else:
+        unit, kind = 10000.0, "reflectance"
+    context.reporter.log(
+        f"{fine} ranges from {low:.4g} to {high:.4g}, taken for {kind}: reflectance 1 is {unit:g}; "
+        "set 'Value of reflectance 1' if this is wrong."
+    )
+    return unit

@@ -1,0 +1,269 @@
+"""STARFM computed: statistics, weights and the moving-window kernel. Equation numbers are those of Gao et al. 2006."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from stfusion.errors import UserError
+from stfusion.fusion._fuse import Tally, fuse
+from stfusion.fusion._kernels import accumulate, classify
+from stfusion.fusion._scene import Patch, Scene
+from stfusion.raster.source import Array
+from stfusion.raster.statistics import moments, sample_pixels
+from stfusion.raster.tiles import Tile
+from stfusion.run import Context, Stop
+
+#: Floor of the spectral and temporal differences, in reflectance: one step of reflectance stored as 0..10000.
+_FLOOR = 1e-4
+#: B of the logarithmic weights for reflectance 0..1 (eq. 9).
+_LOG_SCALE = 1e4
+#: Pixels that k-means is fitted to.
+_SAMPLE = 50_000
+#: Neighbours that the kernel visits between two looks at the cancel flag: about a tenth of a second.
+_VISITS = 200_000_000
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Run a STARFM job."""
+    return fuse(context, Starfm)
+
+
+class Starfm:
+    """STARFM prepared for a scene: the standard deviations or classes of its fine images, and the spatial weights.
+
+    Raises
+    ------
+    UserError
+        The window is larger than the image, or a band that is to decide similarity does not exist.
+    """
+
+    notes: ClassVar[Mapping[str, str]] = {
+        "fallback": "had no similar pixel that passed the filter and took the fine value plus the coarse change",
+    }
+
+    def __init__(self, scene: Scene, context: Context) -> None:
+        options = context.options
+        window = int(options["window"])
+        _check_window(window, scene)
+        self.halo = window // 2
+        unit = scene.unit
+        fine, coarse = (float(options[f"{sensor}_uncertainty"]) * unit for sensor in ("fine", "coarse"))
+        self._spectral_margin = np.float32(np.hypot(fine, coarse))
+        self._temporal_margin = np.float32(np.sqrt(2.0) * coarse)
+        self._floor = np.float32(_FLOOR * unit)
+        self._log_scale = np.float32(_LOG_SCALE / unit) if options["logarithmic"] else None
+        self._spatial = _spatial_weights(self.halo, float(options["distance_constant"]))
+        self._guides = _Guides(scene, context)
+        # Inputs and outputs, and for one band at a time: guides, differences, weights, bounds and sums.
+        self.pixel_bytes = 4 * (scene.bands * (2 * len(scene.pairs) + 2) + 2 * len(scene.pairs) + 8)
+        self.pixel_bytes += 4 * self._guides.count
+
+    def predict(self, patch: Patch, tile: Tile, tally: Tally) -> Array:
+        """Predict the tile's inner box, band by band."""
+        rows, columns = tile.inner.shape
+        values = np.empty((patch.target.shape[0], rows, columns), np.float32)
+        shared = self._guides.shared(patch)
+        for band in range(values.shape[0]):
+            guides = shared or self._guides.of_band(patch, band)
+            values[band] = self._predict_band(patch, tile, band, guides, tally)
+        return values
+
+    def _predict_band(
+        self, patch: Patch, tile: Tile, band: int, guides: list[tuple[Array, Array]], tally: Tally
+    ) -> Array:
+        inner = _inner(tile)
+        target = patch.target[band]
+        differences = [
+            (np.abs(fine[band] - coarse[band]), target - coarse[band])
+            for fine, coarse in zip(patch.fine, patch.coarse, strict=True)
+        ]
+        with np.errstate(invalid="ignore"):
+            spectral_bound = _largest([spectral[inner] for spectral, _ in differences]) + self._spectral_margin
+            temporal_bound = _largest([np.abs(change[inner]) for _, change in differences]) + self._temporal_margin
+        sums = np.zeros((2, *tile.inner.shape), np.float32)
+        shares = len(patch.fine) * patch.target.shape[0]
+        for fine, (spectral, change), (guide, threshold) in zip(patch.fine, differences, guides, strict=True):
+            weight = self._weights(spectral, change)
+            strip = max(1, _VISITS // (self._spatial.size * sums.shape[2]))
+            for top in range(0, sums.shape[1], strip):
+                bottom = min(top + strip, sums.shape[1])
+                accumulate(
+                    guide,
+                    threshold,
+                    fine[band],
+                    spectral,
+                    change,
+                    weight,
+                    spectral_bound,
+                    temporal_bound,
+                    self._spatial,
+                    *tile.offset,
+                    top,
+                    bottom,
+                    sums,
+                )
+                tile.advance((bottom - top) / sums.shape[1] / shares)
+        return _finish(sums, [fine[band][inner] for fine in patch.fine], differences, inner, target[inner], tally)
+
+    def _weights(self, spectral: Array, change: Array) -> Array:
+        """The part 1/(S T) of the weights (eq. 8), or its logarithmic form (eq. 9); 0 where a value is missing."""
+        s, t = spectral + self._floor, np.abs(change) + self._floor
+        if self._log_scale is not None:
+            s, t = np.log1p(s * self._log_scale), np.log1p(t * self._log_scale)
+        weights: Array = 1.0 / (s * t)
+        weights[np.isnan(weights)] = 0.0
+        return weights
+
+
+class _Guides:
+    """What decides which neighbours are similar: fine values within a threshold, or classes that are equal.
+
+    A guide is an image (guides, rows, columns) with a threshold for each guide; a neighbour is similar when all
+    guides differ by at most their thresholds. Classes are guides with the threshold 0.
+    """
+
+    def __init__(self, scene: Scene, context: Context) -> None:
+        options = context.options
+        self._by_class = options["sampling"] == "class"
+        self._joint = bool(options["joint"])
+        self._bands = _parse_bands(str(options["joint_bands"]), scene.bands)
+        classes = int(options["classes"])
+        self._thresholds: list[npt.NDArray[np.float32]] = []
+        self._centres: list[list[Array]] = []
+        for number, pair in enumerate(scene.pairs):
+            if self._by_class:
+                pixels = sample_pixels(pair.fine, _SAMPLE, context.stop)
+                groups = [self._bands] if self._joint else [[band] for band in range(scene.bands)]
+                self._centres.append([_cluster(pixels[group], classes, context, context.stop) for group in groups])
+            else:
+                std = moments(pair.fine, context.stop).std
+                self._thresholds.append((2.0 * std / classes).astype(np.float32))
+            context.reporter.progress(5.0 * (number + 1) / len(scene.pairs))
+
+    @property
+    def count(self) -> int:
+        """How many guides stand beside one another."""
+        return len(self._bands) if self._joint else 1
+
+    def shared(self, patch: Patch) -> list[tuple[Array, Array]]:
+        """The guides of every pair that serve all bands; none where each band has its own."""
+        if not self._joint:
+            return []
+        if self._by_class:
+            return [self._classes(fine[self._bands], c[0]) for fine, c in zip(patch.fine, self._centres, strict=True)]
+        return [
+            (np.ascontiguousarray(fine[self._bands]), threshold[self._bands])
+            for fine, threshold in zip(patch.fine, self._thresholds, strict=True)
+        ]
+
+    def of_band(self, patch: Patch, band: int) -> list[tuple[Array, Array]]:
+        """The guides of every pair for one band."""
+        one = slice(band, band + 1)
+        if self._by_class:
+            return [self._classes(fine[one], c[band]) for fine, c in zip(patch.fine, self._centres, strict=True)]
+        return [(fine[one], threshold[one]) for fine, threshold in zip(patch.fine, self._thresholds, strict=True)]
+
+    @staticmethod
+    def _classes(fine: Array, centres: Array) -> tuple[Array, Array]:
+        classes: Array = classify(np.ascontiguousarray(fine), centres)
+        return classes[None], np.zeros(1, np.float32)
+
+
+def _check_window(window: int, scene: Scene) -> None:
+    rows, columns = scene.shape
+    if window > min(rows, columns):
+        raise UserError(
+            f"The window of {window} pixels is larger than {scene.reference} ({columns} x {rows} pixels); "
+            f"take an odd window of at most {(min(rows, columns) - 1) // 2 * 2 + 1}."
+        )
+
+
+def _parse_bands(text: str, count: int) -> list[int]:
+    """Positions (from 0) of the bands that decide similarity."""
+    try:
+        bands = [int(part) for part in text.split(",")] if text.strip() else list(range(1, count + 1))
+    except ValueError as error:
+        raise UserError(
+            f"'Bands that decide similarity' is '{text}'; write numbers separated by commas, such as 3,4."
+        ) from error
+    for band in bands:
+        if not 1 <= band <= count:
+            raise UserError(f"'Bands that decide similarity' names band {band}; there are bands 1 to {count}.")
+    return [band - 1 for band in bands]
+
+
+def _spatial_weights(half: int, constant: float) -> Array:
+    """1/D with D = 1 + d/A (eq. 6) for every place of the window; A is half of the window when it is 0."""
+    y, x = np.mgrid[-half : half + 1, -half : half + 1]
+    weights: Array = (1.0 / (1.0 + np.hypot(y, x) / (constant or (2 * half + 1) / 2))).astype(np.float32)
+    return weights
+
+
+def _cluster(pixels: Array, classes: int, context: Context, stop: Stop) -> Array:
+    """Centres (classes, bands) of k-means on pixels (bands, pixels).
+
+    Raises
+    ------
+    UserError
+        There are fewer different pixels than classes.
+    """
+    from sklearn.cluster import KMeans
+
+    distinct = len(np.unique(pixels, axis=1).T) if pixels.size else 0
+    if distinct < classes:
+        raise UserError(
+            f"The fine image has {distinct} different pixels (of {pixels.shape[1]} sampled) and {classes} classes are "
+            "asked for; take fewer classes, or sampling by threshold."
+        )
+    stop.check()
+    fitted = KMeans(classes, n_init=1, random_state=context.job.seed).fit(pixels.T)
+    centres: Array = fitted.cluster_centers_.astype(np.float32)
+    return centres
+
+
+def _inner(tile: Tile) -> tuple[slice, slice]:
+    (top, left), (rows, columns) = tile.offset, tile.inner.shape
+    return slice(top, top + rows), slice(left, left + columns)
+
+
+def _largest(images: list[Array]) -> Array:
+    """The largest value of several images at every pixel, over those that have one (eq. 15 and 16)."""
+    largest = images[0]
+    for image in images[1:]:
+        largest = np.fmax(largest, image)
+    return largest
+
+
+def _finish(
+    sums: Array,
+    fines: list[Array],
+    differences: list[tuple[Array, Array]],
+    inner: tuple[slice, slice],
+    target: Array,
+    tally: Tally,
+) -> Array:
+    """The weighted mean (eq. 10), and the cases in which the answer is known or there is no candidate.
+
+    An unchanged coarse pixel keeps its fine value; where fine and coarse agree, the new coarse value is taken. Without
+    a candidate, the fine value plus the coarse change, mean over the pairs that have both.
+    """
+    total = sums[1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values: Array = sums[0] / total
+    changed = [fine + change[inner] for fine, (_, change) in zip(fines, differences, strict=True)]
+    lost = (total == 0) & ~np.all(np.isnan(changed), axis=0)
+    if lost.any():
+        values[lost] = np.nanmean(np.stack([image[lost] for image in changed]), axis=0)
+        tally.add("fallback", int(np.count_nonzero(lost)))
+    for spectral, change in reversed([(s[inner], c[inner]) for s, c in differences]):
+        same = (spectral == 0) & ~np.isnan(change)
+        values[same] = target[same]
+    for fine, (_, change) in reversed(list(zip(fines, differences, strict=True))):
+        same = (change[inner] == 0) & ~np.isnan(fine)
+        values[same] = fine[same]
+    values[np.isnan(np.stack(changed)).all(axis=0)] = np.nan
+    return values

@@ -1,0 +1,44 @@
+"""Acquisition dates: from the user, from a file's tags or from its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from pathlib import PurePath
+
+_TAGS = ("ACQUISITION_DATE", "ACQUISITIONDATETIME", "ACQUISITION_DATETIME", "SENSING_TIME", "TIFFTAG_DATETIME")
+_YEAR_MONTH_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?!\d)")
+_YEAR_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?([0-3]\d\d)(?!\d)")
+
+
+def find_date(path: str, tags: Mapping[str, str]) -> date | None:
+    """The acquisition date of a file from its tags, else from its name (``20010711``, ``2001-07-11``, ``A2001192``)."""
+    return _from_tags(tags) or from_name(PurePath(path).name)
+
+
+def from_name(name: str) -> date | None:
+    """The date written in a file name as year, month and day or as year and day of the year; None if there is none."""
+    for match in _YEAR_MONTH_DAY.finditer(name):
+        try:
+            return date(*map(int, match.groups()))
+        except ValueError:
+            continue
+    for match in _YEAR_DAY.finditer(name):
+        year, day = map(int, match.groups())
+        found = date(year, 1, 1) + timedelta(days=day - 1)
+        if day >= 1 and found.year == year:
+            return found
+    return None
+
+
+def _from_tags(tags: Mapping[str, str]) -> date | None:
+    upper = {key.upper(): value for key, value in tags.items()}
+    for key in _TAGS:
+        text = upper.get(key, "")
+        for form, length in (("%Y:%m:%d", 10), ("%Y-%m-%d", 10), ("%Y%m%d", 8)):
+            try:
+                return datetime.strptime(text[:length], form).date()
+            except ValueError:
+                continue
+    return None

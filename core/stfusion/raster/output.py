@@ -1,0 +1,212 @@
+"""Writing: a Cloud Optimized GeoTIFF that appears under its name only when it is whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path, PurePath
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.shutil import copy as copy_raster
+
+from stfusion import __version__
+from stfusion.errors import UserError
+from stfusion.raster.source import Array, Box, Source
+from stfusion.run import Context, Stop
+
+_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How values are stored: data type, nodata value, and scale and offset of every band."""
+
+    dtype: np.dtype[Any]
+    nodata: float
+    scales: npt.NDArray[np.float64]
+    offsets: npt.NDArray[np.float64]
+
+    @classmethod
+    def like(cls, source: Source) -> Encoding:
+        """The encoding of an image; one without a usable nodata value gets NaN, or an extreme of its integers."""
+        dtype = np.dtype(source.dtype)
+        nodata = source.nodata
+        if dtype.kind == "f":
+            return cls(dtype, np.nan if nodata is None else nodata, source.scales, source.offsets)
+        limits = np.iinfo(dtype)
+        if nodata is None or not (limits.min <= nodata <= limits.max) or nodata != round(nodata):
+            nodata = float(limits.max if limits.min == 0 else limits.min)
+        return cls(dtype, nodata, source.scales, source.offsets)
+
+    def encode(self, values: Array) -> tuple[npt.NDArray[Any], int]:
+        """Values (bands, rows, columns) as stored, NaN as nodata, and how many had to be clipped to the data type.
+
+        A value that would be stored as the nodata value is moved by the smallest step, so that it stays valid.
+        """
+        stored = (values - self.offsets[:, None, None]) / self.scales[:, None, None]
+        invalid = np.isnan(values)
+        if self.dtype.kind == "f":
+            as_float = stored.astype(self.dtype)
+            nodata = self.dtype.type(self.nodata)
+            as_float[as_float == nodata] = np.nextafter(nodata, self.dtype.type(np.inf))
+            as_float[invalid] = nodata
+            return as_float, 0
+        limits = np.iinfo(self.dtype)
+        stored = np.rint(stored)
+        clipped = int(np.count_nonzero((stored < limits.min) | (stored > limits.max)))
+        stored = np.clip(stored, limits.min, limits.max)
+        stored[stored == self.nodata] += 1 if self.nodata < limits.max else -1
+        stored[invalid] = self.nodata
+        return stored.astype(self.dtype), clipped
+
+
+class Output:
+    """A raster being written next to its final path, in the folder ``<path>.part``.
+
+    Use as a context manager; :meth:`finish` makes the Cloud Optimized GeoTIFF and gives it its name. Left without it,
+    nothing stays behind.
+
+    Raises
+    ------
+    UserError
+        The folder is missing or not writable, or the disk is full.
+    """
+
+    def __init__(self, path: str, like: Source, tags: Mapping[str, str], stop: Stop) -> None:
+        self.path = Path(path)
+        self.encoding = Encoding.like(like)
+        self.clipped = 0
+        self._folder = self.path.with_name(self.path.name + ".part")
+        self._tags = tags
+        self._names = like.names
+        self._lock = threading.Lock()
+        self._bytes = like.shape[0] * like.shape[1] * len(like.bands) * self.encoding.dtype.itemsize
+        self._make_folder(stop)
+        self._tiles = self._create(like)
+
+    def _make_folder(self, stop: Stop) -> None:
+        parent = self.path.parent
+        try:
+            if not parent.is_dir():
+                raise UserError(f"The folder '{parent}' of the output does not exist; create it or choose another.")
+            if self.path.is_dir():
+                raise UserError(f"The output '{self.path}' is a folder; give the name of a file.")
+            shutil.rmtree(self._folder, ignore_errors=True)
+            stop.watch(self._folder)
+            self._folder.mkdir()
+        except OSError as error:
+            raise UserError(
+                f"The output '{self.path}' cannot be written ({error.strerror}); choose another folder."
+            ) from error
+        # The tiles, and the final file with its overviews, stand side by side for a moment.
+        needed, free = int(2.4 * self._bytes), shutil.disk_usage(parent).free
+        if free < needed:
+            raise UserError(
+                f"The output '{self.path}' needs {needed / 1e6:.0f} MB while it is written and the disk has "
+                f"{free / 1e6:.0f} MB free; make room or choose another disk."
+            )
+
+    def _create(self, like: Source) -> Any:
+        rows, columns = like.shape
+        return rasterio.open(
+            self._folder / "tiles.tif",
+            "w",
+            driver="GTiff",
+            height=rows,
+            width=columns,
+            count=len(like.bands),
+            dtype=self.encoding.dtype,
+            crs=like.grid.crs,
+            transform=like.grid.affine,
+            nodata=self.encoding.nodata,
+            tiled=True,
+            blockxsize=_BLOCK,
+            blockysize=_BLOCK,
+            BIGTIFF="IF_SAFER",
+        )
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._tiles.closed:
+            self._tiles.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def write(self, box: Box, values: Array) -> None:
+        """Write a window of values (bands, rows, columns) in physical units, NaN where invalid."""
+        stored, clipped = self.encoding.encode(values)
+        with self._lock:
+            self.clipped += clipped
+            try:
+                self._tiles.write(stored, window=box.window)
+            except RasterioError as error:
+                raise self._full(error) from error
+
+    def finish(self, threads: int) -> None:
+        """Close, convert to a Cloud Optimized GeoTIFF, make sure that it can be read, and give it its name."""
+        for index in range(self._tiles.count):
+            if self._names[index]:
+                self._tiles.set_band_description(index + 1, self._names[index])
+        self._tiles.scales = tuple(self.encoding.scales)
+        self._tiles.offsets = tuple(self.encoding.offsets)
+        self._tiles.update_tags(**self._tags)
+        final = self._folder / "cog.tif"
+        try:
+            self._tiles.close()
+            if (self._folder / "tiles.tif").stat().st_size < self._bytes:
+                raise self._full("the tiles are incomplete")
+            copy_raster(
+                self._folder / "tiles.tif",
+                final,
+                driver="COG",
+                COMPRESS="DEFLATE",
+                PREDICTOR="YES",
+                LEVEL=1,
+                OVERVIEW_RESAMPLING="AVERAGE",
+                BIGTIFF="IF_SAFER",
+                NUM_THREADS=str(threads),
+            )
+            self._check(final)
+            os.replace(final, self.path)
+        except (RasterioError, OSError) as error:
+            raise self._full(error) from error
+
+    def _check(self, path: Path) -> None:
+        """Read the last pixel of every band: the full-resolution blocks stand last in the file."""
+        with rasterio.open(path) as dataset:
+            dataset.read(window=Box(dataset.height - 1, dataset.height, dataset.width - 1, dataset.width).window)
+
+    def _full(self, reason: object) -> UserError:
+        return UserError(
+            f"The output '{self.path}' could not be written ({reason}); the disk may be full: make room or choose "
+            "another disk."
+        )
+
+
+def provenance(context: Context, day: date | None) -> dict[str, str]:
+    """Tags that say where a result comes from (method, options, seed, engine, input files), and its date if known."""
+    job = context.job
+    tags = {
+        "STF_METHOD": f"{job.operation} {job.method}",
+        "STF_OPTIONS": json.dumps(dict(job.options), sort_keys=True),
+        "STF_SEED": str(job.seed),
+        "STF_ENGINE": f"stfusion {__version__}",
+        "STF_INPUTS": json.dumps({role: PurePath(image.path).name for role, image in job.inputs.items()}),
+    }
+    if day is not None:
+        tags["TIFFTAG_DATETIME"] = day.strftime("%Y:%m:%d 00:00:00")
+        tags["ACQUISITION_DATETIME"] = day.isoformat()
+    return tags

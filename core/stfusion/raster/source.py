@@ -1,0 +1,295 @@
+"""Reading: a raster file by window in physical units, on its own grid or resampled to another one on the fly."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from odc.geo.geobox import GeoBox
+from odc.geo.overlap import compute_reproject_roi
+from rasterio.enums import MaskFlags, Resampling
+from rasterio.errors import RasterioError
+from rasterio.warp import reproject
+from rasterio.windows import Window
+
+from stfusion.errors import UserError
+from stfusion.job import Input
+from stfusion.raster.dates import find_date
+
+Array = npt.NDArray[np.float32]
+
+#: Side of the fixed blocks, counted from the grid's origin, in which an image is resampled and statistics are taken:
+#: results then do not depend on which windows are asked for.
+LATTICE = 256
+
+
+@dataclass(frozen=True)
+class Box:
+    """A window of pixels: rows ``top`` to ``bottom`` and columns ``left`` to ``right``, the ends left out."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def window(self) -> Window:
+        """The same window for rasterio."""
+        return Window(self.left, self.top, self.right - self.left, self.bottom - self.top)
+
+    def grown(self, halo: int, shape: tuple[int, int]) -> Box:
+        """The window with ``halo`` more pixels on every side, cut at an image of this shape."""
+        return Box(
+            max(0, self.top - halo),
+            min(shape[0], self.bottom + halo),
+            max(0, self.left - halo),
+            min(shape[1], self.right + halo),
+        )
+
+
+def blocks(shape: tuple[int, int], side: int = LATTICE) -> Iterator[Box]:
+    """The fixed blocks that cover an image of this shape, row by row."""
+    for top in range(0, shape[0], side):
+        for left in range(0, shape[1], side):
+            yield Box(top, min(top + side, shape[0]), left, min(left + side, shape[1]))
+
+
+class Source:
+    """A raster file read by window as float32 in physical units (stored value x scale + offset), NaN where invalid.
+
+    A pixel is valid where all chosen bands are finite, differ from the nodata value, are inside the file's own mask and
+    are not masked by the user's mask.
+
+    Raises
+    ------
+    UserError
+        The file is missing or is no raster, or has no such band.
+    """
+
+    def __init__(self, title: str, image: Input) -> None:
+        self.title = title
+        self.path = image.path
+        self._dataset = _open(title, image.path)
+        self.bands = self._check_bands(image.bands)
+        self.override = image.nodata
+        profile = self._dataset
+        self.grid = GeoBox((profile.height, profile.width), profile.transform, profile.crs)
+        self.dtype = np.result_type(*(np.dtype(profile.dtypes[b - 1]) for b in self.bands))
+        self.scales = np.array([profile.scales[b - 1] for b in self.bands])
+        self.offsets = np.array([profile.offsets[b - 1] for b in self.bands])
+        self.names = [profile.descriptions[b - 1] for b in self.bands]
+        self.date = date.fromisoformat(image.date) if image.date else find_date(image.path, profile.tags())
+        self._lock = threading.Lock()
+        self._mask = self._open_mask(image.mask)
+
+    def _check_bands(self, bands: tuple[int, ...] | None) -> tuple[int, ...]:
+        count = self._dataset.count
+        for band in bands or ():
+            if band > count:
+                raise UserError(f"{self} has no band {band}; choose from its bands 1 to {count}.")
+        return bands or tuple(range(1, count + 1))
+
+    def _open_mask(self, path: str | None) -> AlignedSource | None:
+        if path is None:
+            return None
+        mask = Source(f"Mask of: {self.title.lower()}", Input(path, bands=(1,)))
+        return AlignedSource(mask, self.grid, "nearest", fill=0.0)
+
+    def __str__(self) -> str:
+        return f"{self.title} '{PurePath(self.path).name}'"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.grid.shape[0]), int(self.grid.shape[1])
+
+    @property
+    def crs_name(self) -> str:
+        """The coordinate system in words."""
+        return str(self.grid.crs) if self.grid.crs else "no coordinate system"
+
+    @property
+    def nodata(self) -> float | None:
+        """The stored value that means 'no data': the user's, else the header's (of the first chosen band)."""
+        if self.override is not None:
+            return self.override
+        value = self._dataset.nodatavals[self.bands[0] - 1]
+        return None if value is None else float(value)
+
+    def read(self, box: Box) -> Array:
+        """The window as an array (bands, rows, columns)."""
+        with self._lock:
+            stored = self._dataset.read(self.bands, window=box.window)
+            outside = self._outside(window=box.window)
+        values = self._physical(stored, outside)
+        if self._mask is not None:
+            values[:, self._mask.read(box)[0] != 0] = np.nan
+        return values
+
+    def sample(self, side: int = 512) -> Array:
+        """The whole image thinned to at most ``side`` rows and columns; the user's mask is not applied."""
+        rows, columns = (min(n, side) for n in self.shape)
+        shape = (len(self.bands), rows, columns)
+        with self._lock:
+            stored = self._dataset.read(self.bands, out_shape=shape)
+            outside = self._outside(out_shape=shape)
+        return self._physical(stored, outside)
+
+    def stored_sample(self, side: int = 512) -> npt.NDArray[Any]:
+        """As :meth:`sample`, but the values as they are stored."""
+        rows, columns = (min(n, side) for n in self.shape)
+        with self._lock:
+            stored: npt.NDArray[Any] = self._dataset.read(self.bands, out_shape=(len(self.bands), rows, columns))
+        return stored
+
+    def _outside(self, **where: Any) -> npt.NDArray[np.bool_] | None:
+        """Pixels outside the file's own mask or alpha band, where it has one."""
+        own = {MaskFlags.per_dataset, MaskFlags.alpha}
+        if not any(own & set(flags) for flags in self._dataset.mask_flag_enums):
+            return None
+        outside: npt.NDArray[np.bool_] = (self._dataset.read_masks(self.bands, **where) == 0).any(axis=0)
+        return outside
+
+    def _physical(self, stored: npt.NDArray[Any], outside: npt.NDArray[np.bool_] | None) -> Array:
+        invalid = np.zeros(stored.shape[1:], bool) if outside is None else outside
+        for index, band in enumerate(self.bands):
+            nodata = self._dataset.nodatavals[band - 1] if self.override is None else self.override
+            if nodata is not None:
+                # A float32 file stores the nearest float32 to the header's decimal nodata value.
+                invalid |= stored[index] == (np.float32(nodata) if stored.dtype == np.float32 else nodata)
+        values: Array = stored.astype(np.float32)
+        for index in range(len(self.bands)):
+            if self.scales[index] != 1 or self.offsets[index] != 0:
+                values[index] = stored[index] * self.scales[index] + self.offsets[index]
+        if stored.dtype.kind == "f":
+            invalid |= ~np.isfinite(values).all(axis=0)
+        values[:, invalid] = np.nan
+        return values
+
+
+class AlignedSource:
+    """A source on another grid: resampled block by block on the fly, or read as it is where the grids are the same.
+
+    ``fill`` is the value where the source has none (NaN, or 0 for masks).
+
+    Raises
+    ------
+    UserError
+        One of the two has no coordinate system, or they do not overlap.
+    """
+
+    def __init__(
+        self, source: Source, grid: GeoBox, resampling: str, fill: float = np.nan, cache_bytes: int = 2**26
+    ) -> None:
+        self.source = source
+        self.grid = grid
+        self.fill = fill
+        self._resampling = Resampling[resampling]
+        self._cache: OrderedDict[tuple[int, int], Array] = OrderedDict()
+        self._cache_blocks = max(4, cache_bytes // (LATTICE * LATTICE * 4 * len(source.bands)))
+        self._lock = threading.Lock()
+        self.same_grid = source.grid == grid
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the grid."""
+        return int(self.grid.shape[0]), int(self.grid.shape[1])
+
+    def overlaps(self) -> bool:
+        """Whether any pixel of the grid lies on the source."""
+        if self.same_grid:
+            return True
+        rows, columns = compute_reproject_roi(self.source.grid, self.grid).roi_dst
+        return bool(rows.stop > rows.start and columns.stop > columns.start)
+
+    def read(self, box: Box) -> Array:
+        """The window as an array (bands, rows, columns) on the grid; the same values whatever the window."""
+        if self.same_grid:
+            return self.source.read(box)
+        values = np.empty((len(self.source.bands), *box.shape), np.float32)
+        for row in range(box.top // LATTICE, -(-box.bottom // LATTICE)):
+            for column in range(box.left // LATTICE, -(-box.right // LATTICE)):
+                top, left = row * LATTICE, column * LATTICE
+                block = self._block(row, column)
+                inside = Box(
+                    max(box.top, top),
+                    min(box.bottom, top + block.shape[1]),
+                    max(box.left, left),
+                    min(box.right, left + block.shape[2]),
+                )
+                values[
+                    :, inside.top - box.top : inside.bottom - box.top, inside.left - box.left : inside.right - box.left
+                ] = block[:, inside.top - top : inside.bottom - top, inside.left - left : inside.right - left]
+        return values
+
+    def _block(self, row: int, column: int) -> Array:
+        """A block of the lattice, resampled once and kept for its neighbours."""
+        with self._lock:
+            if (row, column) in self._cache:
+                self._cache.move_to_end((row, column))
+                return self._cache[row, column]
+        block = self._resample(row * LATTICE, column * LATTICE)
+        with self._lock:
+            self._cache[row, column] = block
+            while len(self._cache) > self._cache_blocks:
+                self._cache.popitem(last=False)
+        return block
+
+    def _resample(self, top: int, left: int) -> Array:
+        rows, columns = min(LATTICE, self.shape[0] - top), min(LATTICE, self.shape[1] - left)
+        grid = self.grid[top : top + rows, left : left + columns]
+        values = np.full((len(self.source.bands), rows, columns), self.fill, np.float32)
+        overlap = compute_reproject_roi(self.source.grid, grid, padding=self._reach)
+        below, right = overlap.roi_src
+        box = Box(below.start, below.stop, right.start, right.stop)
+        if min(box.shape) > 0:
+            reproject(
+                self.source.read(box),
+                values,
+                src_transform=self.source.grid[overlap.roi_src].affine,
+                src_crs=self.source.grid.crs,
+                src_nodata=np.nan,
+                dst_transform=grid.affine,
+                dst_crs=grid.crs,
+                dst_nodata=self.fill,
+                resampling=self._resampling,
+                tolerance=0.0,
+            )
+        return values
+
+    @cached_property
+    def _reach(self) -> int:
+        """Source pixels that the resampling kernels may reach: four, or four target pixels where these are larger."""
+        return 4 + int(4 * max(1.0, *pixel_ratio(self.grid, self.source.grid)))
+
+
+def pixel_ratio(large: GeoBox, small: GeoBox) -> tuple[float, float]:
+    """How many pixels of ``small`` lie along a pixel of ``large``, in y and x, where the grids meet."""
+    scale = compute_reproject_roi(small, large).scale2
+    return float(scale.y), float(scale.x)
+
+
+def _open(title: str, path: str) -> Any:
+    try:
+        return rasterio.open(path)
+    except RasterioError as error:
+        name = PurePath(path).name or path
+        if "No such file" in str(error) or "does not exist" in str(error):
+            raise UserError(f"{title} '{path}' does not exist; choose an existing raster file.") from error
+        raise UserError(
+            f"{title} '{name}' cannot be read as a raster ({error}); export it to GeoTIFF first."
+        ) from error

@@ -1,0 +1,56 @@
+"""Statistics of a whole image in one streamed pass, the same whatever the tiles of the work that follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stfusion.raster.source import AlignedSource, Array, blocks
+from stfusion.run import Stop
+
+_SIDE = 1024
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Number of valid pixels, and mean and standard deviation (population) of every band."""
+
+    count: int
+    mean: npt.NDArray[np.float64]
+    std: npt.NDArray[np.float64]
+
+
+def moments(image: AlignedSource, stop: Stop) -> Moments:
+    """Mean and standard deviation of every band over the valid pixels, in float64.
+
+    Blocks are merged pairwise (Chan, Golub and LeVeque 1983), which loses no digits to large means.
+    """
+    count = 0
+    mean = np.zeros(len(image.source.bands))
+    squares = np.zeros(len(image.source.bands))
+    for box in blocks(image.shape, _SIDE):
+        stop.check()
+        values = image.read(box)
+        values = values[:, ~np.isnan(values[0])].astype(np.float64)
+        n = values.shape[1]
+        if n:
+            block_mean = values.mean(axis=1)
+            delta = block_mean - mean
+            squares += ((values - block_mean[:, None]) ** 2).sum(axis=1) + delta**2 * count * n / (count + n)
+            mean += delta * n / (count + n)
+            count += n
+    return Moments(count, mean, np.sqrt(squares / max(count, 1)))
+
+
+def sample_pixels(image: AlignedSource, limit: int, stop: Stop) -> Array:
+    """About ``limit`` valid pixels (bands, pixels), on a regular lattice of absolute positions."""
+    rows, columns = image.shape
+    step = max(1, int(np.ceil(np.sqrt(rows * columns / limit))))
+    found = []
+    for box in blocks(image.shape, _SIDE):
+        stop.check()
+        values = image.read(box)[:, -box.top % step :: step, -box.left % step :: step]
+        found.append(values[:, ~np.isnan(values[0])])
+    return np.concatenate(found, axis=1)

@@ -1,0 +1,134 @@
+"""The tile runner: any method on rasters of any size, with bounded memory, progress and cancel."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from stfusion.errors import OutOfMemory
+from stfusion.raster.source import Array, Box
+from stfusion.run import Context
+
+#: What Python, GDAL and the compiled kernels take before the first pixel.
+BASE_BYTES = 320 * 2**20
+_LARGEST = 1024
+_SMALLEST = 64
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of the scene: the pixels to compute (``inner``), those to read (``outer``), and how to tell progress."""
+
+    inner: Box
+    outer: Box
+    _advance: Callable[[float], None] = field(repr=False, default=lambda pixels: None)
+
+    @property
+    def offset(self) -> tuple[int, int]:
+        """Rows and columns from the first pixel read to the first pixel to compute."""
+        return self.inner.top - self.outer.top, self.inner.left - self.outer.left
+
+    def advance(self, share: float) -> None:
+        """Say that a further share (0..1) of the tile is done; raises ``Cancelled`` when the run is to stop."""
+        rows, columns = self.inner.shape
+        self._advance(share * rows * columns)
+
+
+def working_bytes(context: Context) -> int:
+    """The part of the memory limit that is left for pixels.
+
+    Raises
+    ------
+    OutOfMemory
+        The limit is too small for anything.
+    """
+    left = context.memory_bytes - BASE_BYTES
+    if left < 64 * 2**20:
+        raise OutOfMemory(
+            f"The memory limit of {context.job.memory_mb} MB is too small; give at least "
+            f"{(BASE_BYTES >> 20) + 64} MB."
+        )
+    return left
+
+
+def tile_shape(shape: tuple[int, int], halo: int, pixel_bytes: int, budget: int, threads: int) -> tuple[int, int]:
+    """Rows and columns of a tile: as large as the budget of one thread allows, small enough to occupy all threads.
+
+    Raises
+    ------
+    OutOfMemory
+        Not even the smallest tile with its halo fits.
+    """
+    side = int((budget / threads / pixel_bytes) ** 0.5) - 2 * halo
+    if side < min(_SMALLEST, *shape):
+        needed = (2 * halo + _SMALLEST) ** 2 * pixel_bytes * threads
+        raise OutOfMemory(
+            f"A tile with its margin of {halo} pixels needs {needed / 2**20:.0f} MB for {threads} thread(s) and "
+            f"{budget / 2**20:.0f} MB are left; raise the memory limit, or lower the window or the threads."
+        )
+    rows, columns = (min(_LARGEST, side, n) for n in shape)
+    while rows > _SMALLEST and -(-shape[0] // rows) * -(-shape[1] // columns) < 4 * threads:
+        rows = -(-rows // 2)
+    return rows, columns
+
+
+def tiles(shape: tuple[int, int], tile: tuple[int, int], halo: int) -> Iterator[tuple[Box, Box]]:
+    """The inner and outer boxes of the tiles of an image, row by row."""
+    for top in range(0, shape[0], tile[0]):
+        for left in range(0, shape[1], tile[1]):
+            inner = Box(top, min(top + tile[0], shape[0]), left, min(left + tile[1], shape[1]))
+            yield inner, inner.grown(halo, shape)
+
+
+class _Progress:
+    """Adds up what the threads have done and reports it between two per cents of the run."""
+
+    def __init__(self, context: Context, pixels: int, begin: float, end: float) -> None:
+        self._context = context
+        self._pixels = pixels
+        self._begin, self._end = begin, end
+        self._done = 0.0
+        self._lock = threading.Lock()
+
+    def advance(self, pixels: float) -> None:
+        self._context.stop.check()
+        with self._lock:
+            self._done += pixels
+            share = min(1.0, self._done / self._pixels)
+            self._context.reporter.progress(self._begin + share * (self._end - self._begin))
+
+
+def run_tiles(
+    context: Context,
+    shape: tuple[int, int],
+    tile: tuple[int, int],
+    halo: int,
+    compute: Callable[[Tile], Array],
+    write: Callable[[Box, Array], None],
+    span: tuple[float, float] = (0.0, 100.0),
+) -> None:
+    """Compute every tile, as many at a time as there are threads, and write the results in order.
+
+    ``compute`` gets a tile and returns (bands, rows, columns) of its inner box; it runs in several threads at once.
+    The result must not depend on the tile: only on the pixels within ``halo`` of each pixel. ``span`` is the progress
+    at the begin and the end.
+    """
+    progress = _Progress(context, shape[0] * shape[1], *span)
+    pending: deque[tuple[Box, Future[Array]]] = deque()
+    with ThreadPoolExecutor(context.threads) as pool:
+        try:
+            for inner, outer in tiles(shape, tile, halo):
+                while len(pending) >= context.threads:
+                    done, future = pending.popleft()
+                    write(done, future.result())
+                context.stop.check()
+                pending.append((inner, pool.submit(compute, Tile(inner, outer, progress.advance))))
+            while pending:
+                done, future = pending.popleft()
+                write(done, future.result())
+        finally:
+            for _, future in pending:
+                future.cancel()
