@@ -49,11 +49,11 @@ package: build ## Make the zip that QGIS installs, in dist/
 	$(PYTHON) tools/package.py zip
 
 .PHONY: build
-build: ## Put together what QGIS loads, in build/stf_qgis_plugin
+build: python ## Put together what QGIS loads, in build/stf_qgis_plugin
 	$(PYTHON) tools/package.py stage
 
 .PHONY: generate
-generate: ## Make resources/methods.json and the documentation from the declarations
+generate: python ## Make resources/methods.json and the documentation from the declarations
 	$(PYTHON) tools/generate.py
 
 .PHONY: docs-images
@@ -62,6 +62,10 @@ docs-images: demo ## Make the demo's picture the one of the documentation
 	cp demo/demo.png docs/images/demo.png
 
 ## What these need
+
+.PHONY: python
+python: ## Install Python when it is absent
+	@command -v $(PYTHON) > /dev/null || bash tools/system.sh python3
 
 .PHONY: engine
 engine: $(ENGINE_READY) ## Make .venv: the engine's environment, base packages only
