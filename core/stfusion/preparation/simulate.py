@@ -30,6 +30,6 @@ METHOD = Method(
         Option("clouds", "boolean", "Cloud hole", True, "Leave a hole without data in the first fine image."),
     ),
     outputs=(Output("output", "folder_out", "Folder of the scene", "Folder that receives the images."),),
-    run="stfusion.preparation._landscape:run",
+    run="stfusion.preparation._simulation:run",
     tags=("simulation", "test data", "synthetic"),
 )
