@@ -1,0 +1,43 @@
+"""What all algorithms have in common: icon, help page and a group id made from the group's name."""
+
+from __future__ import annotations
+
+from qgis.core import QgsProcessingAlgorithm
+from qgis.PyQt.QtGui import QIcon
+
+from .declarations import icon_path
+
+HELP_PAGES = "https://github.com/stf-qgis/stf/blob/main"
+
+
+class StfAlgorithm(QgsProcessingAlgorithm):
+    """An algorithm of the provider; a subclass gives ``group()`` and the rest."""
+
+    def groupId(self) -> str:
+        """The group's permanent id."""
+        return self.group().lower().replace(" ", "_")
+
+    def icon(self) -> QIcon:
+        """The provider's icon."""
+        return QIcon(icon_path())
+
+    def svgIconPath(self) -> str:
+        """The provider's icon."""
+        return icon_path()
+
+
+class EngineAlgorithm(StfAlgorithm):
+    """An algorithm that looks after the engine."""
+
+    def group(self) -> str:
+        """The group in the toolbox."""
+        return "Engine"
+
+    def helpUrl(self) -> str:
+        """The page about the engine."""
+        return f"{HELP_PAGES}/README.md"
+
+    def flags(self) -> QgsProcessingAlgorithm.Flags:
+        """It can be cancelled, and has no place in a batch or a model."""
+        flag = QgsProcessingAlgorithm.Flag
+        return flag.FlagCanCancel | flag.FlagHideFromModeler

@@ -1,0 +1,115 @@
+"""Install engine: makes the engine's own Python environment, with consent and outside QGIS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qgis.core import (
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingOutputString,
+    QgsProcessingParameterBoolean,
+    QgsProcessingParameterFile,
+)
+
+from .. import settings
+from ..engine import installer
+from .base import EngineAlgorithm
+from .parameters import Values, finish
+
+CONSENT = "CONSENT"
+BASE_PYTHON = "BASE_PYTHON"
+WHEELS = "WHEELS"
+PYTHON = "PYTHON"
+
+
+class InstallEngine(EngineAlgorithm):
+    """Installs the engine; its form is the installer, with the plan, the consent, progress, log and cancel."""
+
+    def createInstance(self) -> InstallEngine:
+        """Another one."""
+        return InstallEngine()
+
+    def name(self) -> str:
+        """The permanent id."""
+        return "install_engine"
+
+    def displayName(self) -> str:
+        """The title in the toolbox."""
+        return "Install engine"
+
+    def tags(self) -> list[str]:
+        """Words that find the algorithm in the toolbox."""
+        return ["setup", "dependencies", "environment", "packages", "repair", "update"]
+
+    def shortDescription(self) -> str:
+        """One sentence on what the algorithm does."""
+        return "Installs or repairs the engine in a Python environment of its own, outside QGIS."
+
+    def shortHelpString(self) -> str:
+        """What is installed, where, and how big it is."""
+        return (
+            "<p>STF computes in an engine of its own, so that QGIS and its Python stay as they are.</p>"
+            "<p><b>What:</b> the packages numpy, scipy, numba, rasterio, odc-geo, scikit-learn and matplotlib, and "
+            "those that they need, under their own free licences.</p>"
+            f"<p><b>Where:</b> {settings.engine_folder()}</p>"
+            f"<p><b>How big:</b> about {installer.DOWNLOAD_MB} MB are downloaded from the Python package index, about "
+            f"{installer.DISK_MB} MB stay on the disk; {installer.NEEDED_MB} MB have to be free.</p>"
+            "<p>An engine that is already there stays in use until the new one has passed its test. Cancel leaves "
+            "nothing behind. Without network, give a folder of wheels; to use a Python that has the packages "
+            f"already, name it in {settings.PAGE} instead.</p>"
+        )
+
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
+        """Declare the consent, and where Python and the packages come from."""
+        self.addParameter(finish(
+            QgsProcessingParameterBoolean(CONSENT, "I agree to this download and installation", defaultValue=False),
+            "Nothing is downloaded or installed without it.",
+            advanced=False,
+        ))
+        self.addParameter(finish(
+            QgsProcessingParameterFile(BASE_PYTHON, "Python to make the environment from", optional=True),
+            "Interpreter (python3, python.exe) of a Python 3.10 or newer that is not QGIS's own. It stays as it is. "
+            "When empty, the best one on this computer is found.",
+            advanced=True,
+        ))
+        self.addParameter(finish(
+            QgsProcessingParameterFile(
+                WHEELS,
+                "Folder of wheels",
+                behavior=QgsProcessingParameterFile.Behavior.Folder,
+                optional=True,
+            ),
+            "Folder with all packages as wheels (.whl) for this computer, such as 'pip download' makes. Nothing is "
+            "downloaded then.",
+            advanced=True,
+        ))
+        self.addOutput(QgsProcessingOutputString(PYTHON, "Python of the engine"))
+
+    def checkParameterValues(self, parameters: Values, context: QgsProcessingContext) -> tuple[bool, str]:
+        """Refuse without the consent."""
+        refusal = self._refusal(parameters, context)
+        return (False, refusal) if refusal else super().checkParameterValues(parameters, context)
+
+    def processAlgorithm(
+        self, parameters: Values, context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        """Install; a fault or a cancel raises and leaves everything as it was."""
+        refusal = self._refusal(parameters, context)
+        if refusal:
+            raise QgsProcessingException(refusal)
+        engine = installer.install(
+            feedback,
+            self.parameterAsFile(parameters, BASE_PYTHON, context),
+            self.parameterAsFile(parameters, WHEELS, context),
+        )
+        return {PYTHON: engine.python}
+
+    def _refusal(self, parameters: Values, context: QgsProcessingContext) -> str:
+        if self.parameterAsBool(parameters, CONSENT, context):
+            return ""
+        return (
+            f"About {installer.DOWNLOAD_MB} MB would be downloaded, and the engine installed into "
+            f"'{settings.engine_folder()}'; tick '{self.parameterDefinition(CONSENT).description()}' to do it."
+        )

@@ -1,0 +1,190 @@
+"""The algorithm of a declared method: its form, its checks, its job, and the finishing of its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qgis.core import (
+    QgsProcessing,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingParameterFileDestination,
+    QgsProcessingParameterNumber,
+    QgsProcessingUtils,
+    QgsRasterRenderer,
+)
+
+from .. import settings
+from ..engine import locator, runner
+from ..layers import result, sources
+from . import job
+from .base import HELP_PAGES, StfAlgorithm
+from .declarations import Declaration
+from .parameters import Given, Values, definition, finish, key
+from .validation import problems
+
+SEED = "SEED"
+EXPORT_JOB = "EXPORT_JOB"
+_OUTPUTS = ("raster_out", "folder_out")
+
+
+class MethodAlgorithm(StfAlgorithm):
+    """Runs one declared method in the engine.
+
+    Layers are touched in the main thread only, when a run is prepared and when its results are finished; between the
+    two there are plain values.
+    """
+
+    def __init__(self, method: Declaration) -> None:
+        super().__init__()
+        self._method = method
+        self._values: dict[str, Any] = {}
+        self._days: dict[str, str] = {}
+        self._look: QgsRasterRenderer | None = None
+
+    def createInstance(self) -> MethodAlgorithm:
+        """Another algorithm of the same method."""
+        return MethodAlgorithm(self._method)
+
+    def name(self) -> str:
+        """The method's permanent id."""
+        return str(self._method.id)
+
+    def displayName(self) -> str:
+        """The method's title."""
+        return str(self._method.title)
+
+    def group(self) -> str:
+        """The method's group."""
+        return str(self._method.group)
+
+    def tags(self) -> list[str]:
+        """Words that find the method in the toolbox."""
+        return list(self._method.tags)
+
+    def shortDescription(self) -> str:
+        """One sentence on what the method does."""
+        return str(self._method.summary)
+
+    def shortHelpString(self) -> str:
+        """What the method does and assumes, and its paper."""
+        paper = f"<p>{self._method.paper}</p>" if self._method.paper else ""
+        doi = self._method.doi
+        link = f'<p><a href="https://doi.org/{doi}">doi:{doi}</a></p>' if doi else ""
+        return f"<p>{self._method.description}</p>{paper}{link}"
+
+    def helpUrl(self) -> str:
+        """The method's page of the documentation."""
+        return f"{HELP_PAGES}/docs/methods/{self._method.id}.md"
+
+    def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
+        """Declare the parameters: the method's own, the seed and the export of the job."""
+        for declared in self._method.parameters:
+            self.addParameter(definition(declared))
+        seed = QgsProcessingParameterNumber(SEED, "Seed of random numbers", defaultValue=0, minValue=0)
+        self.addParameter(finish(seed, "The same seed gives the same result.", advanced=True))
+        export = QgsProcessingParameterFileDestination(
+            EXPORT_JOB, "Export job instead of running it", "Job files (*.json)", optional=True, createByDefault=False
+        )
+        self.addParameter(finish(
+            export,
+            "File that receives the job. It runs here or on a server with: stfusion run FILE. Nothing is computed now; "
+            "a temporary output is replaced by a file beside the job.",
+            advanced=True,
+        ))
+
+    def canExecute(self) -> tuple[bool, str]:
+        """Whether there is an engine; the toolbox shows the sentence when there is none."""
+        try:
+            locator.find()
+        except locator.EngineMissing as missing:
+            return False, str(missing)
+        return True, ""
+
+    def checkParameterValues(self, parameters: Values, context: QgsProcessingContext) -> tuple[bool, str]:
+        """Check the values; the sentence says what is wrong and what helps."""
+        problem = next(problems(self._method, Given(self, parameters, context)), None)
+        return (False, problem) if problem else super().checkParameterValues(parameters, context)
+
+    def prepareAlgorithm(
+        self, parameters: Values, context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> bool:
+        """Check the values again, for models do not, and copy what is needed of the layers."""
+        given = Given(self, parameters, context)
+        problem = next(problems(self._method, given), None)
+        if problem:
+            raise QgsProcessingException(problem)
+        values = {p.name: given.value(p) for p in self._method.parameters if p.kind not in _OUTPUTS}
+        layers = {p.name: values[p.name] for p in self._method.parameters
+                  if p.kind in ("raster", "mask") and values[p.name] is not None}
+        self._look = self._fine_look(values)
+        self._days = {name: day for name, day in ((n, sources.day(layer)) for n, layer in layers.items()) if day}
+        self._values = {**values, **{name: sources.path(layer) for name, layer in layers.items()}}
+        return True
+
+    def processAlgorithm(
+        self, parameters: Values, context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        """Run the job in the engine, or export it; a fault or a cancel raises."""
+        given = Given(self, parameters, context)
+        if EXPORT_JOB in given:
+            return self._export(given, Path(self.parameterAsFileOutput(parameters, EXPORT_JOB, context)), feedback)
+        engine = locator.find()
+        order = self._job(parameters, context, {p.name: given.value(p) for p in self._outputs()})
+        folder = Path(QgsProcessingUtils.generateTempFilename("job.json")).parent
+        found = runner.run_job(engine, order, feedback, str(folder), settings.keep_job_files())
+        day = found.get("date") or order["inputs"].get(self._target(), {}).get("date")
+        for output in self._outputs():
+            self._finish(output, order["outputs"][output.name], day, context)
+        return {key(name): value for name, value in found.items()}
+
+    def _outputs(self) -> list[Declaration]:
+        return [p for p in self._method.parameters if p.kind in _OUTPUTS]
+
+    def _target(self) -> str | None:
+        """The role whose date is the result's."""
+        return next((role.id for role in self._method.roles if role.epoch == "target"), None)
+
+    def _fine_look(self, values: Values) -> QgsRasterRenderer | None:
+        """The look of the first fine image, for the bands that are used of it."""
+        role = next((role.id for role in self._method.roles if role.sensor == "fine"), None)
+        bands = next((values[p.name] for p in self._method.parameters if p.kind == "bands" and p.parent == role), None)
+        return result.look(values[role], bands or ()) if role else None
+
+    def _job(self, parameters: Values, context: QgsProcessingContext, outputs: dict[str, str]) -> dict[str, Any]:
+        """The job; a date that the user did not give is taken from the layer's temporal range, if it has one."""
+        order = job.build(
+            self._method,
+            {**self._values, **outputs},
+            seed=self.parameterAsInt(parameters, SEED, context),
+            memory_mb=settings.memory_mb(),
+            threads=settings.threads(),
+        )
+        for role, image in order["inputs"].items():
+            if role in self._days:
+                image.setdefault("date", self._days[role])
+        return order
+
+    def _export(self, given: Given, path: Path, feedback: QgsProcessingFeedback) -> dict[str, Any]:
+        """Write the job, whose outputs are not resolved, so that QGIS does not try to load them."""
+        outputs = {}
+        for output in self._outputs():
+            outputs[output.name] = given.destination(key(output.name))
+            if outputs[output.name] == QgsProcessing.TEMPORARY_OUTPUT:
+                outputs[output.name] = str(path.with_suffix(".tif" if output.kind == "raster_out" else ""))
+                feedback.pushInfo(f"The job will write '{output.title}' to {outputs[output.name]}.")
+        job.write(self._job(given.values, given.context, outputs), path)
+        feedback.pushInfo(f"Wrote {path}; run it with: stfusion run \"{path}\"")
+        return {EXPORT_JOB: str(path)}
+
+    def _finish(self, output: Declaration, path: str, day: str | None, context: QgsProcessingContext) -> None:
+        """Name the result and have it finished once QGIS has loaded it, where QGIS is to load it."""
+        if output.kind != "raster_out" or not context.willLoadLayerOnCompletion(path):
+            return
+        details = context.layerToLoadOnCompletionDetails(path)
+        if details.name in ("", output.title):  # a model gives its outputs names of their own
+            details.name = f"{self._method.title} {day}" if day else str(self._method.title)
+            details.forceName = True
+        details.setPostProcessor(result.Finisher(self.id(), key(output.name), self._look, day))

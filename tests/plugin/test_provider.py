@@ -1,0 +1,106 @@
+import re
+from configparser import ConfigParser
+
+from conftest import BUILD, ROOT
+from qgis.core import QgsApplication, QgsProcessingParameterDefinition
+
+IDS = {"stf:starfm", "stf:simulate", "stf:check_engine", "stf:install_engine"}
+ID = re.compile(r"^[a-z][a-z0-9_]*$")
+
+
+def test_offers_the_published_algorithms(provider):
+    assert {algorithm.id() for algorithm in provider.algorithms()} >= IDS
+
+
+def test_ids_are_permanent_identifiers(provider):
+    assert ID.match(provider.id())
+    for algorithm in provider.algorithms():
+        assert ID.match(algorithm.name())
+        assert ID.match(algorithm.groupId())
+
+
+def test_everything_is_explained(provider):
+    for algorithm in provider.algorithms():
+        assert algorithm.shortDescription().endswith(".")
+        assert len(algorithm.shortHelpString()) > 80
+        assert algorithm.helpUrl().startswith("https://")
+        assert algorithm.tags()
+        for parameter in algorithm.parameterDefinitions():
+            assert parameter.help(), f"{algorithm.id()}: {parameter.name()} has no help"
+            assert parameter.description()
+
+
+def test_help_pages_exist(provider):
+    for algorithm in provider.algorithms():
+        page = algorithm.helpUrl().partition("/blob/main/")[2]
+        assert (ROOT / page).is_file(), f"{algorithm.id()}: {page}"
+
+
+def test_identity(provider):
+    assert (provider.id(), provider.name()) == ("stf", "STF")
+    assert provider.versionInfo() in provider.longName()
+    assert provider.versionInfo() == _metadata()["version"]
+    assert not provider.icon().isNull()
+    assert not provider.icon().pixmap(32).isNull()
+    assert provider.svgIconPath().endswith(".svg")
+
+
+def test_writes_geotiff_files_only(provider):
+    assert provider.supportedOutputRasterLayerExtensions() == ["tif"]
+    assert provider.defaultRasterFileExtension() == "tif"
+    assert not provider.supportsNonFileBasedOutput()
+
+
+def test_warns_while_the_engine_is_missing(provider, starfm):
+    assert "Install engine" in provider.warningMessage()
+    able, sentence = starfm.canExecute()
+    assert not able
+    assert "Install engine" in sentence
+
+
+def test_does_not_warn_with_an_engine(provider, engine, starfm):
+    assert provider.warningMessage() == ""
+    assert starfm.canExecute() == (True, "")
+
+
+def test_settings_are_on_the_page_of_the_provider(provider):
+    from processing.core.ProcessingConfig import ProcessingConfig
+
+    assert len(ProcessingConfig.getSettings()[provider.name()]) >= 4
+    assert not ProcessingConfig.getGroupIcon(provider.name()).isNull()
+
+
+def test_plugin_leaves_nothing_behind(qgis):
+    from processing.core.ProcessingConfig import ProcessingConfig
+
+    from stf_qgis_plugin import classFactory
+
+    registry = QgsApplication.processingRegistry()
+    plugin = classFactory(None)
+    plugin.initGui()
+    assert registry.providerById("stf") is not None
+    plugin.unload()
+    assert registry.providerById("stf") is None
+    assert "STF" not in ProcessingConfig.getSettings()
+
+
+def test_metadata_is_complete():
+    general = _metadata()
+    assert (general["qgisminimumversion"], general["qgismaximumversion"]) == ("3.22", "4.99")
+    assert general["hasprocessingprovider"] == "yes"
+    assert "plugin" not in general["name"].lower()
+    assert (BUILD / "stf_qgis_plugin" / general["icon"]).is_file()
+    for dependency in ("numpy", "numba", "rasterio", "odc-geo", "separate environment"):
+        assert dependency in general["about"]
+
+
+def test_advanced_parameters_are_folded_away(starfm):
+    flag = QgsProcessingParameterDefinition.Flag.FlagAdvanced
+    shown = [p.name() for p in starfm.parameterDefinitions() if not p.flags() & flag]
+    assert shown == ["FINE", "COARSE", "TARGET", "FINE2", "COARSE2", "WINDOW", "CLASSES", "OUTPUT"]
+
+
+def _metadata():
+    parser = ConfigParser(interpolation=None)
+    parser.read(BUILD / "stf_qgis_plugin" / "metadata.txt", encoding="utf-8")
+    return parser["general"]
