@@ -8,12 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stfusion import job
+from stfusion import job, registry
 from stfusion.errors import UserError
 from stfusion.job import Input
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "tests/contract/jobs"
+
+
+FORMS = json.loads((ROOT / "tests/contract/forms.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form["what"])
+def test_values_make_the_golden_job(form: dict[str, Any]) -> None:
+    """The plugin's tests hold its own job builder against the same file."""
+    plain = job.build(registry.methods()[form["method"]], form["values"], **form["settings"])
+    assert plain == form["job"]
+    assert job.parse(plain).method == form["method"]
 
 
 def test_one_pair() -> None:
