@@ -3,35 +3,24 @@
 import numpy as np
 import pytest
 import rasterio
+from makers import run_method
 from scipy.ndimage import binary_dilation, gaussian_filter
-from stfusion import job
-from stfusion.errors import Cancelled, UserError
 from stfusion.preparation import _landscape, _simulation
-from stfusion.protocol import Reporter
-from stfusion.run import Context, Stop
+from stfusion.run import Stop
 
 SIZE, RATIO = 192, 16
 NAMES = [f"{sensor}_{epoch}.tif" for sensor in ("coarse", "fine") for epoch in (1, 2, 3)]
 
 
-class Recorder(Reporter):
-    def __init__(self):
-        self.said = []
-
-    def emit(self, kind, **fields):
-        self.said.append((kind, fields))
-
-
-def context(folder, seed=0, stop=None, **options):
-    plain = {
-        "operation": "simulate", "method": "simulate", "seed": seed,
-        "options": {"size": SIZE, "ratio": RATIO, **options}, "outputs": {"output": str(folder)},
-    }
-    return Context(job.parse(plain), Recorder(), stop)
+def order(folder, seed=0, stop=None, **options):
+    return run_method(
+        "simulate", stop, {"seed": seed}, output=str(folder), **{"size": SIZE, "ratio": RATIO, **options}
+    )
 
 
 def simulate(folder, seed=0, **options):
-    _simulation.run(context(folder, seed, **options))
+    outcome = order(folder, seed, **options)
+    assert outcome.code == 0, outcome.said.lines
     return folder
 
 
@@ -139,10 +128,9 @@ def test_options_are_respected(tmp_path, size, ratio, bands, blocks):
 
 
 def test_progress_runs_from_start_to_end(tmp_path):
-    order = context(tmp_path / "scene")
-    _simulation.run(order)
-    values = [fields["value"] for kind, fields in order.reporter.said if kind == "progress"]
+    values = order(tmp_path / "scene").said.of("progress")
     assert values == sorted(values)
+    assert values[0] < 50
     assert values[-1] == 100
 
 
@@ -151,33 +139,35 @@ def test_empty_folder_is_used_and_a_full_one_refused(tmp_path):
     folder.mkdir()
     simulate(folder)
     before = (folder / "fine_1.tif").read_bytes()
-    with pytest.raises(UserError, match="not an empty folder"):
-        simulate(folder, seed=1)
+    for taken in (folder, folder / "fine_1.tif"):
+        outcome = order(taken, seed=1)
+        assert outcome.code == 2
+        assert outcome.error == f"'{taken}' exists and is not an empty folder; choose a new one."
     assert (folder / "fine_1.tif").read_bytes() == before
-    with pytest.raises(UserError, match="not an empty folder"):
-        simulate(folder / "fine_1.tif")
+    assert sorted(path.name for path in folder.iterdir()) == NAMES
 
 
 def test_unwritable_place_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(UserError, match="cannot be written"):
-        simulate(tmp_path / "file" / "scene")
+    outcome = order(tmp_path / "file" / "scene")
+    assert outcome.code == 2
+    assert "cannot be written" in outcome.error
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_cancel_leaves_nothing(tmp_path):
-    class AfterProgress(Recorder):
-        def progress(self, value):
-            stop.request_without_timer()
+    class Impatient(Stop):
+        """Stops at the tenth question."""
 
-    class Patient(Stop):
-        def request_without_timer(self):
-            self._event.set()
+        questions = 0
 
-    stop = Patient()
-    order = context(tmp_path / "scene", stop=stop)
-    order.reporter = AfterProgress()
-    with pytest.raises(Cancelled):
-        _simulation.run(order)
-    assert [path.name for path in tmp_path.iterdir()] == ["scene.part"]
-    stop.clean()
+        def check(self):
+            self.questions += 1
+            if self.questions == 10:
+                assert (tmp_path / "scene.part").is_dir()
+                self._event.set()
+            super().check()
+
+    outcome = order(tmp_path / "scene", stop=Impatient())
+    assert outcome.code == 130
     assert list(tmp_path.iterdir()) == []

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from affine import Affine
 from numpy.typing import NDArray
-from rasterio.transform import from_origin
 from rasterio.windows import Window
 from scipy.ndimage import gaussian_filter
 
@@ -101,10 +101,10 @@ class Image:
         self._noise = [
             np.random.default_rng([plan.seed, 1 + (sensor is COARSE), epoch, band]) for band in range(plan.bands)
         ]
-        pixel = PIXEL_METRES * self._factor
+        pixel, (left, top) = PIXEL_METRES * self._factor, ORIGIN_METRES
         self.dataset = rasterio.open(
             folder / f"{sensor.name}_{epoch + 1}.tif", "w", driver="GTiff", width=side, height=side, count=plan.bands,
-            dtype="uint16", nodata=NODATA, crs="EPSG:32633", transform=from_origin(*ORIGIN_METRES, pixel, pixel),
+            dtype="uint16", nodata=NODATA, crs="EPSG:32633", transform=Affine(pixel, 0.0, left, 0.0, -pixel, top),
             tiled=True, blockxsize=256, blockysize=256, compress="deflate", predictor=2, BIGTIFF="IF_SAFER",
         )
         self.dataset.update_tags(TIFFTAG_DATETIME=DATES[epoch].strftime("%Y:%m:%d 10:30:00"))
