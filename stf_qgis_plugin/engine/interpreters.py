@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from qgis.core import QgsFeedback, QgsProcessingException
+from qgis.core import QgsFeedback
 
 from . import process
 from .environment import clean_environment, in_qgis
@@ -54,8 +54,10 @@ def _guesses() -> Iterator[list[str]]:
     path = clean_environment().value("PATH")
     if os.name == "nt":
         launcher, plain = shutil.which("py", path=path), shutil.which("python", path=path)
-        yield from ([launcher, f"-3.{minor}"] for minor in MINORS if launcher)
-        yield from ([plain] for _ in range(1) if plain)
+        if launcher:
+            yield from ([launcher, f"-3.{minor}"] for minor in MINORS)
+        if plain:
+            yield [plain]
         return
     folders = [*path.split(os.pathsep), *(folder for folder in _MACOS_FOLDERS if os.path.isdir(folder))]
     for name in (*(f"python3.{minor}" for minor in MINORS), "python3"):
@@ -72,12 +74,10 @@ def _ask(command: list[str], feedback: QgsFeedback) -> BasePython:
     lines: list[str] = []
     try:
         process.run(
-            [*command, str(_PROBE)], os.path.dirname(command[0]) or ".", clean_environment(), lines.append, feedback,
+            [*command, "-B", str(_PROBE)], str(_PROBE.parent), clean_environment(), lines.append, feedback,
             limit_s=_PROBE_LIMIT_S, grace_s=0.0,
         )
-    except process.Cancelled:
-        raise
-    except QgsProcessingException:
+    except (process.NotStarted, process.TooSlow):
         lines.clear()
     answer = json_object(lines[-1]) if lines else None
     if answer is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -29,17 +30,38 @@ from qgis.core import QgsApplication, QgsProcessingContext, QgsProcessingFeedbac
 FINE_PIXEL, RATIO, COARSE_SIZE = 30.0, 8, 8
 
 
+APPLICATION = QgsApplication([], True)
+
+
+def pytest_unconfigure() -> None:
+    """End QGIS after the last test has let go of its layers, which need QGIS to be deleted."""
+    gc.collect()
+    APPLICATION.exitQgis()
+
+
 @pytest.fixture(scope="session", autouse=True)
-def qgis() -> Iterator[QgsApplication]:
+def qgis() -> QgsApplication:
     """QGIS with Processing."""
-    application = QgsApplication([], True)
-    application.initQgis()
+    APPLICATION.initQgis()
     sys.path.append(f"{QgsApplication.pkgDataPath()}/python/plugins")
     from processing.core.Processing import Processing
 
     Processing.initialize()
-    yield application
-    application.exitQgis()
+    return APPLICATION
+
+
+@pytest.fixture
+def stf(qgis, tmp_path, monkeypatch) -> SimpleNamespace:
+    """The modules that look after the engine, with an engine folder of their own."""
+    from stf_qgis_plugin import settings
+    from stf_qgis_plugin.algorithms.declarations import snapshot
+    from stf_qgis_plugin.engine import environment, installer, interpreters, locator, packages, process, runner
+
+    monkeypatch.setattr(settings, "engine_folder", lambda: str(tmp_path / "engine"))
+    return SimpleNamespace(
+        settings=settings, snapshot=snapshot, environment=environment, installer=installer, interpreters=interpreters,
+        locator=locator, packages=packages, process=process, runner=runner, folder=tmp_path / "engine",
+    )
 
 
 @pytest.fixture
