@@ -26,6 +26,7 @@ class Stop:
     def __init__(self) -> None:
         self._event = threading.Event()
         self._unfinished: set[Path] = set()
+        self._timer: threading.Timer | None = None
 
     def check(self) -> None:
         """Raise :class:`Cancelled` when the run is to stop."""
@@ -45,9 +46,14 @@ class Stop:
         """Ask the run to stop; end the process if it has not done so after the grace time."""
         if not self._event.is_set():
             self._event.set()
-            timer = threading.Timer(GRACE_SECONDS, self._end)
-            timer.daemon = True
-            timer.start()
+            self._timer = threading.Timer(GRACE_SECONDS, self._end)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def finished(self) -> None:
+        """Say that the run has ended by itself, so that the process is not ended."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _end(self) -> None:
         self.clean()
@@ -95,7 +101,9 @@ class Context:
     @property
     def threads(self) -> int:
         """Number of threads to use."""
-        return self.job.threads or len(os.sched_getaffinity(0))
+        # Where the system tells, only the cores that this process may use, as a cluster's scheduler sets them.
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return self.job.threads or cores or 1
 
     @property
     def memory_bytes(self) -> int:
@@ -112,7 +120,6 @@ def run(job: Job, reporter: Reporter, stop: Stop | None = None) -> int:
     try:
         reporter.hello("cpu")
         outputs = job.declaration.load()(context)
-        context.stop.check()
     except StfError as error:
         return _fail(context, error)
     except MemoryError:
@@ -127,6 +134,8 @@ def run(job: Job, reporter: Reporter, stop: Stop | None = None) -> int:
         reporter.error("internal", f"The engine failed unexpectedly ({type(error).__name__}: {error}); "
                                    "please report it with the log.")
         return 1
+    finally:
+        context.stop.finished()
     reporter.progress(100.0)
     reporter.result(outputs)
     return 0

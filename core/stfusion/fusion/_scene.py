@@ -155,7 +155,9 @@ def _check_values(context: Context, sources: dict[str, Source]) -> None:
         values = source.sample()
         valid = values[~np.isnan(values)]
         if valid.size == 0:
-            raise UserError(f"{source} has no valid pixel; check its nodata value ({source.nodata}) or choose another.")
+            raise UserError(
+                f"{source} has no valid pixel; check its nodata value ({_or_none(source.nodata)}) or choose another."
+            )
         ranges[name] = tuple(np.percentile(valid, (2, 98)))
         _warn_of_nodata(context, source)
     sizes = {name: max(abs(low), abs(high)) for name, (low, high) in ranges.items()}

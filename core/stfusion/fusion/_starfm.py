@@ -66,6 +66,10 @@ class Starfm:
         """Predict the tile's inner box, band by band."""
         rows, columns = tile.inner.shape
         values = np.empty((patch.target.shape[0], rows, columns), np.float32)
+        for fine, coarse in zip(patch.fine, patch.coarse, strict=True):
+            # A pair serves a pixel only where all of its images are valid.
+            missing = np.isnan(fine[0]) | np.isnan(coarse[0]) | np.isnan(patch.target[0])
+            fine[:, missing] = coarse[:, missing] = np.nan
         shared = self._guides.shared(patch)
         for band in range(values.shape[0]):
             guides = shared or self._guides.of_band(patch, band)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.shutil import copy as copy_raster
 
@@ -152,7 +153,7 @@ class Output:
             self.clipped += clipped
             try:
                 self._tiles.write(stored, window=box.window)
-            except RasterioError as error:
+            except (RasterioError, CPLE_BaseError) as error:
                 raise self._full(error) from error
 
     def finish(self, threads: int) -> None:
@@ -181,7 +182,7 @@ class Output:
             )
             self._check(final)
             os.replace(final, self.path)
-        except (RasterioError, OSError) as error:
+        except (RasterioError, CPLE_BaseError, OSError) as error:
             raise self._full(error) from error
 
     def _check(self, path: Path) -> None:

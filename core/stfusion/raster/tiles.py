@@ -48,8 +48,7 @@ def working_bytes(context: Context) -> int:
     left = context.memory_bytes - BASE_BYTES
     if left < 64 * 2**20:
         raise OutOfMemory(
-            f"The memory limit of {context.job.memory_mb} MB is too small; give at least "
-            f"{(BASE_BYTES >> 20) + 64} MB."
+            f"The memory limit of {context.job.memory_mb} MB is too small; give at least {(BASE_BYTES >> 20) + 64} MB."
         )
     return left
 

@@ -1,0 +1,12 @@
+"""Engine tests run without QGIS, on the engine of this checkout; the makers of small rasters stand beside them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+CORE = str(Path(__file__).resolve().parents[2] / "core")
+sys.path[:0] = [CORE, str(Path(__file__).parent)]
+# For the engines that tests start as processes of their own.
+os.environ["PYTHONPATH"] = CORE

@@ -1,0 +1,38 @@
+"""Accuracy of STARFM on a real scene against figures that an independent implementation reached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from makers import read_raster, run_method
+from real_data import real_scene
+
+#: Options, and band mean RMSE in reflectance, July predicted from May and August (two) or from August (one).
+ANCHORS = [
+    ("two", {"classes": 4}, 0.0093),
+    ("two", {"classes": 40}, 0.0082),
+    ("two", {"classes": 4, "logarithmic": True}, 0.0084),
+    ("two", {"classes": 4, "joint": True, "joint_bands": "2,3"}, 0.0090),
+    ("one", {"classes": 4}, 0.0079),
+]
+
+
+@pytest.mark.parametrize(("pairs", "options", "rmse"), ANCHORS)
+def test_boreas(tmp_path: Path, pairs: str, options: dict[str, Any], rmse: float) -> None:
+    folder = real_scene("stf_boreas_2001_envi")
+
+    def image(sensor: str, day: str) -> str:
+        return str(folder / f"{sensor}2001{day}")
+
+    inputs = {"fine": image("tm", "0812"), "coarse": image("modis", "0812"), "target": image("modis", "0711")}
+    if pairs == "two":
+        inputs |= {"fine2": image("tm", "0524"), "coarse2": image("modis", "0524")}
+    outcome = run_method("starfm", **inputs, output=str(tmp_path / "fused.tif"), **options)
+    assert outcome.code == 0
+    truth, fused = read_raster(image("tm", "0711")) / 1e4, read_raster(tmp_path / "fused.tif") / 1e4
+    reached = np.sqrt(((fused - truth) ** 2).mean(axis=(1, 2))).mean()
+    assert reached == pytest.approx(rmse, rel=0.03)
+    assert outcome.said.of("result")[0]["date"] == "2001-07-11"
