@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import tempfile
@@ -30,13 +29,8 @@ from qgis.core import QgsApplication, QgsProcessingContext, QgsProcessingFeedbac
 FINE_PIXEL, RATIO, COARSE_SIZE = 30.0, 8, 8
 
 
+#: Lives as long as the process: layers that tests hold to the very end need it when they are deleted.
 APPLICATION = QgsApplication([], True)
-
-
-def pytest_unconfigure() -> None:
-    """End QGIS after the last test has let go of its layers, which need QGIS to be deleted."""
-    gc.collect()
-    APPLICATION.exitQgis()
 
 
 @pytest.fixture(scope="session", autouse=True)
