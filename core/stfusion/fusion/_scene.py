@@ -152,7 +152,7 @@ def _check_values(context: Context, sources: dict[str, Source]) -> None:
     """Refuse images without any valid pixel; warn about scales that differ and about a wrong nodata value."""
     ranges: dict[str, tuple[float, float]] = {}
     for name, source in sources.items():
-        values = source.sample()
+        values = source.sample.values
         valid = values[~np.isnan(values)]
         if valid.size == 0:
             raise UserError(
@@ -173,7 +173,7 @@ def _check_values(context: Context, sources: dict[str, Source]) -> None:
 
 def _warn_of_nodata(context: Context, source: Source) -> None:
     """Warn when a value far from all others, or zero in all bands, fills pixels that are taken for valid."""
-    stored = source.stored_sample()
+    stored = source.sample.stored
     pixels = stored.reshape(stored.shape[0], -1)
     if source.nodata is not None:
         pixels = pixels[:, ~(pixels == source.nodata).any(axis=0)]
@@ -207,7 +207,7 @@ def _unit(context: Context, fine: Source) -> float:
     given = float(context.options["unit"])
     if given > 0:
         return given
-    values = fine.sample()
+    values = fine.sample.values
     low, high = np.percentile(values[~np.isnan(values)], (2, 98))
     if high <= 2:
         return 1.0

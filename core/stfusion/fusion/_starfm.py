@@ -1,4 +1,4 @@
-"""STARFM computed: statistics, weights and the moving-window kernel. Equation numbers are those of Gao et al. 2006."""
+"""STARFM computed: statistics, weights and the moving-window kernel.."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stfusion.run import Context, Stop
 
 #: Floor of the spectral and temporal differences, in reflectance: one step of reflectance stored as 0..10000.
 _FLOOR = 1e-4
-#: B of the logarithmic weights for reflectance 0..1 (eq. 9).
+#: B of the logarithmic weights for reflectance 0..1.
 _LOG_SCALE = 1e4
 #: Pixels that k-means is fitted to.
 _SAMPLE = 50_000
@@ -114,7 +114,7 @@ class Starfm:
         return _finish(sums, [fine[band][inner] for fine in patch.fine], differences, inner, target[inner], tally)
 
     def _weights(self, spectral: Array, change: Array) -> Array:
-        """The part 1/(S T) of the weights (eq. 8), or its logarithmic form (eq. 9); 0 where a value is missing."""
+        """The part 1/(S T) of the weights, or its logarithmic form; 0 where a value is missing."""
         s, t = spectral + self._floor, np.abs(change) + self._floor
         if self._log_scale is not None:
             s, t = np.log1p(s * self._log_scale), np.log1p(t * self._log_scale)
@@ -201,7 +201,7 @@ def _parse_bands(text: str, count: int) -> list[int]:
 
 
 def _spatial_weights(half: int, constant: float) -> Array:
-    """1/D with D = 1 + d/A (eq. 6) for every place of the window; A is half of the window when it is 0."""
+    """1/D with D = 1 + d/A for every place of the window; A is half of the window when it is 0."""
     y, x = np.mgrid[-half : half + 1, -half : half + 1]
     weights: Array = (1.0 / (1.0 + np.hypot(y, x) / (constant or (2 * half + 1) / 2))).astype(np.float32)
     return weights
@@ -235,7 +235,7 @@ def _inner(tile: Tile) -> tuple[slice, slice]:
 
 
 def _largest(images: list[Array]) -> Array:
-    """The largest value of several images at every pixel, over those that have one (eq. 15 and 16)."""
+    """The largest value of several images at every pixel, over those that have one (eq. 15 and 16 of the paper)."""
     largest = images[0]
     for image in images[1:]:
         largest = np.fmax(largest, image)
@@ -250,7 +250,7 @@ def _finish(
     target: Array,
     tally: Tally,
 ) -> Array:
-    """The weighted mean (eq. 10), and the cases in which the answer is known or there is no candidate.
+    """The weighted mean, and the cases in which the answer is known or there is no candidate.
 
     An unchanged coarse pixel keeps its fine value; where fine and coarse agree, the new coarse value is taken. Without
     a candidate, the fine value plus the coarse change, mean over the pairs that have both.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ Array = npt.NDArray[np.float32]
 #: depend on which windows are asked for, and GDAL's linear approximation of a projection within a block stays exact to
 #: a few hundredths of a pixel.
 LATTICE = 256
+_SAMPLE_SIDE = 512
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,13 @@ class Box:
             max(0, self.left - halo),
             min(shape[1], self.right + halo),
         )
+
+
+class Sample(NamedTuple):
+    """Part of the pixels of an image, (bands, rows, columns): as they are stored, and as :meth:`Source.read` has it."""
+
+    stored: npt.NDArray[Any]
+    values: Array
 
 
 def blocks(shape: tuple[int, int], side: int = LATTICE) -> Iterator[Box]:
@@ -144,21 +152,14 @@ class Source:
             values[:, self._mask.read(box)[0] != 0] = np.nan
         return values
 
-    def sample(self, side: int = 512) -> Array:
-        """The whole image thinned to at most ``side`` rows and columns; the user's mask is not applied."""
-        rows, columns = (min(n, side) for n in self.shape)
-        shape = (len(self.bands), rows, columns)
+    @cached_property
+    def sample(self) -> Sample:
+        """The whole image thinned to at most 512 rows and columns; the user's mask is not applied."""
+        shape = (len(self.bands), *(min(n, _SAMPLE_SIDE) for n in self.shape))
         with self._lock:
             stored = self._dataset.read(self.bands, out_shape=shape)
             outside = self._outside(out_shape=shape)
-        return self._physical(stored, outside)
-
-    def stored_sample(self, side: int = 512) -> npt.NDArray[Any]:
-        """As :meth:`sample`, but the values as they are stored."""
-        rows, columns = (min(n, side) for n in self.shape)
-        with self._lock:
-            stored: npt.NDArray[Any] = self._dataset.read(self.bands, out_shape=(len(self.bands), rows, columns))
-        return stored
+        return Sample(stored, self._physical(stored, outside))
 
     def _outside(self, **where: Any) -> npt.NDArray[np.bool_] | None:
         """Pixels outside the file's own mask or alpha band, where it has one."""
