@@ -1,4 +1,4 @@
-"""STARFM computed: statistics, weights and the moving-window kernel.."""
+"""STARFM computed: statistics, weights and the moving-window kernel."""
 
 from __future__ import annotations
 
