@@ -127,4 +127,4 @@ def _address(proxy: QNetworkProxy) -> str:
     url.setPort(proxy.port())
     url.setUserName(proxy.user())
     url.setPassword(proxy.password())
-    return str(url.toString(QUrl.ComponentFormattingOption.FullyEncoded))
+    return bytes(url.toEncoded()).decode("ascii")

@@ -51,11 +51,6 @@ def begin() -> None:
     say("log", message="working")
 
 
-def closed_stdin() -> None:
-    while os.read(0, 4096):
-        continue
-
-
 def good() -> None:
     hello()
     for index, name in enumerate(("read", "fuse"), start=1):
@@ -166,7 +161,9 @@ def deaf_flood() -> None:
 
 def polite() -> None:
     begin()
-    closed_stdin()
+    while os.read(0, 4096):
+        continue
+    Path("stopped").touch()
     say("error", code="cancelled", message="The run was cancelled.")
     sys.exit(130)
 

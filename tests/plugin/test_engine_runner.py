@@ -157,6 +157,7 @@ def test_cancel(bench, behaviour):
     thread.start()
     assert wait_until(feedback.isCanceled)
     assert finished.wait(20)
+    assert (bench.folder / "stopped").exists() == (behaviour == "polite")  # asked first, killed only when deaf
 
 
 def test_interrupted_by_another_hand(bench):
