@@ -57,9 +57,10 @@ generate: python ## Make resources/methods.json and the documentation from the d
 	$(PYTHON) tools/generate.py
 
 .PHONY: docs-images
+docs-images: SCENE = simulated
 docs-images: demo ## Make the demo's picture the one of the documentation
 	mkdir -p docs/images
-	cp demo/demo.png docs/images/demo.png
+	cp demo/simulated.png docs/images/demo.png
 
 ## What these need
 
