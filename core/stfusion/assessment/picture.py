@@ -17,7 +17,9 @@ STRETCH = (2.0, 98.0)
 #: Percentile of the error that gets the brightest colour.
 ERROR_LIMIT = 99.0
 COLUMNS = 3
-PANEL_INCHES = 4.0
+PANEL_INCHES = 3.6
+TITLE_INCHES = 0.35
+COLOUR_BAR_INCHES = 1.0
 DOTS_PER_INCH = 110
 HATCH = "////"
 
@@ -69,9 +71,8 @@ def draw(
     limits = [_limits(np.concatenate([image[channel].ravel() for image in images])) for channel in range(len(bands))]
     rows = -(-(len(panels) + 1) // COLUMNS)
     tall = error.image.shape[1] / error.image.shape[2]
-    figure = Figure(
-        (PANEL_INCHES * COLUMNS, (PANEL_INCHES * tall + 0.4) * rows), dpi=DOTS_PER_INCH, layout="constrained"
-    )
+    size = PANEL_INCHES * COLUMNS + COLOUR_BAR_INCHES, (PANEL_INCHES * tall + TITLE_INCHES) * rows
+    figure = Figure(size, dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()

@@ -117,7 +117,7 @@ class Landscape:
         self._size = size
         self._angle = rng.uniform(0.2, 1.2)
         self._patches, self._grain = SmoothNoise(rng, 5.0), SmoothNoise(rng, 1.3)
-        self._outline = SmoothNoise(rng, 14.0)
+        self._outline = SmoothNoise(rng, 19.0)
         self._river_phase = rng.uniform(0, 2 * np.pi)
         self._tree, along, across = self._sites(rng, margin)
         rows, cols = self._to_scene(along, across)
@@ -165,7 +165,7 @@ class Landscape:
     def _inside(self, rows: NDArray[Any], cols: NDArray[Any], centre: tuple[float, float], radius: float) -> Any:
         """Whether positions lie inside a patch of irregular outline; centre and radius in parts of the scene."""
         distance = np.hypot(rows - centre[0] * self._size, cols - centre[1] * self._size) / (radius * self._size)
-        return distance < 1 + 0.16 * self._outline(rows, cols)
+        return distance < 1 + 0.2 * self._outline(rows, cols)
 
     def ground(self, rows: NDArray[Any], cols: NDArray[Any], workers: int = 1) -> Ground:
         """The window of rows and columns, given as a column and a row of fine pixel numbers (they may lie outside)."""
