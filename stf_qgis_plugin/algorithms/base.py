@@ -37,7 +37,6 @@ class EngineAlgorithm(StfAlgorithm):
         """The page about the engine."""
         return f"{HELP_PAGES}/README.md"
 
-    def flags(self) -> QgsProcessingAlgorithm.Flags:
-        """It can be cancelled, and has no place in a batch or a model."""
-        flag = QgsProcessingAlgorithm.Flag
-        return flag.FlagCanCancel | flag.FlagHideFromModeler
+    def flags(self) -> QgsProcessingAlgorithm.Flag:
+        """It can be cancelled, and makes no sense as a batch; 'hide from modeler' would hide it in qgis_process too."""
+        return QgsProcessingAlgorithm.Flag.FlagCanCancel

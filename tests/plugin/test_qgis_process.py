@@ -1,0 +1,85 @@
+"""The provider in qgis_process, as a script or a server calls it, with a profile of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from conftest import BUILD, ROOT, read
+
+SETTINGS = """[PythonPlugins]
+stf_qgis_plugin=true
+
+[Processing]
+Configuration\\STF_ENGINE_PYTHON={python}
+"""
+
+
+@pytest.fixture
+def qgis_process(tmp_path):
+    """Runs qgis_process with the staged plugin, and gives what came of it.
+
+    The program proper is called where a distribution wraps it: Debian's wrapper adds an option that it refuses.
+    """
+    program = shutil.which("qgis_process.bin") or shutil.which("qgis_process")
+    if program is None:
+        pytest.fail("qgis_process is missing; run 'make qgis' first")
+    profile = tmp_path / "config" / "profiles" / "default"
+    (profile / "python" / "plugins").mkdir(parents=True)
+    shutil.copytree(BUILD / "stf_qgis_plugin", profile / "python" / "plugins" / "stf_qgis_plugin")
+    (profile / "QGIS").mkdir()
+    python = ROOT / ".venv" / "bin" / "python"
+    (profile / "QGIS" / "QGIS3.ini").write_text(SETTINGS.format(python=python), encoding="utf-8")
+
+    def call(*arguments):
+        environment = {
+            **os.environ, "QT_QPA_PLATFORM": "offscreen", "XDG_RUNTIME_DIR": str(tmp_path),
+            "QGIS_CUSTOM_CONFIG_PATH": str(tmp_path / "config"),
+        }
+        return subprocess.run(
+            [program, *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+
+    return call
+
+
+def test_lists_the_algorithms(qgis_process):
+    done = qgis_process("list")
+    assert done.returncode == 0, done.stderr
+    for name in ("stf:starfm", "stf:simulate", "stf:check_engine", "stf:install_engine"):
+        assert name in done.stdout
+
+
+def test_explains_an_algorithm(qgis_process):
+    done = qgis_process("help", "stf:starfm")
+    assert "STARFM adds the change seen by the coarse sensor to the fine image." in done.stdout
+    assert "Side of the moving window in fine pixels, odd" in done.stdout
+    assert "One of: threshold, class." in done.stdout
+
+
+def test_fuses(qgis_process, scene):
+    done = qgis_process(
+        "run", "--json", "stf:starfm", "--", f"FINE={scene.fine}", f"COARSE={scene.coarse}", f"TARGET={scene.target}",
+        "FINE_BANDS=3", "FINE_BANDS=1", "COARSE_BANDS=3", "COARSE_BANDS=1",
+        "TARGET_DATE=2020-03-02", "SAMPLING=class", "WINDOW=11", f"OUTPUT={scene.out}",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads(done.stdout[done.stdout.index("{"):])["results"]
+    assert results["OUTPUT"] == scene.out
+    fused, fine = read(scene.out), read(scene.fine)
+    assert fused.shape == (2, *fine.shape[1:])
+    assert np.median(fused[0].astype(int) - fine[2]) == pytest.approx(250, abs=25)
+
+
+def test_says_what_is_wrong_and_fails(qgis_process, scene):
+    done = qgis_process(
+        "run", "stf:starfm", "--", f"FINE={scene.fine}", f"COARSE={scene.coarse}", f"TARGET={scene.target}",
+        "WINDOW=10", f"OUTPUT={scene.out}",
+    )
+    assert done.returncode != 0
+    assert "'Window (fine pixels)' is 10, an even number; take 11." in done.stdout + done.stderr
+    assert not os.path.exists(scene.out)
