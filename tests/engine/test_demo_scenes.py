@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,7 @@ from stfusion.errors import EnvironmentFault, UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-import scenes  # noqa: E402
-
-import demo  # noqa: E402 - the folder has to be on the path first
+demo, scenes = import_module("demo"), import_module("scenes")
 
 REAL = [name for name, scene in scenes.SCENES.items() if scene.folder]
 
