@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -199,7 +200,7 @@ class TestQuery:
         assert "ModuleNotFoundError" in feedback.texts("console")[0]
 
     def test_too_slow(self, stf, tmp_path, monkeypatch):
-        monkeypatch.setitem(stf.runner._LIMITS, "info", 0.5)
+        monkeypatch.setitem(stf.runner._LIMITS, "info", 5.0)
         with pytest.raises(QgsProcessingException, match="did not answer within"):
             self.ask(stf, tmp_path, "wrong_version", "info")
         assert not alive(int((tmp_path / "pid").read_text(encoding="utf-8")))
@@ -212,12 +213,14 @@ class TestQuery:
         assert wait_until(lambda: not (tmp_path / "pid").exists()
                           or not alive(int((tmp_path / "pid").read_text(encoding="utf-8") or 0)))
 
-    def test_the_real_engine(self, stf, engine):
-        found = stf.locator.Engine(str(engine), str(stf.locator.core_folder()))
-        answer = stf.runner.query(found, "info")
+    def test_the_real_engine(self, stf, engine, tmp_path, monkeypatch):
+        core = shutil.copytree(stf.locator.core_folder(), tmp_path / "core",
+                               ignore=shutil.ignore_patterns("__pycache__"))
+        monkeypatch.setattr(stf.locator, "core_folder", lambda: core)
+        answer = stf.runner.query(stf.locator.Engine(str(engine), str(core)), "info")
         assert answer["executable"] == str(engine)
         assert [method["id"] for method in answer["methods"]] == [method.id for method in stf.snapshot().methods]
-        assert not list(stf.locator.core_folder().rglob("__pycache__"))
+        assert not list(core.rglob("__pycache__"))
 
 
 HOST = """
