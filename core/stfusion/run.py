@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from stfusion.declaration import Method, Scalar
-from stfusion.errors import Cancelled, OutOfMemory, StfError
+from stfusion.errors import Cancelled, EnvironmentFault, OutOfMemory, StfError
 from stfusion.job import Job
 from stfusion.protocol import Reporter
 
@@ -126,6 +126,11 @@ def run(job: Job, reporter: Reporter, stop: Stop | None = None) -> int:
         return _fail(context, OutOfMemory(
             f"The memory limit of {job.memory_mb} MB or the machine's memory was exceeded; "
             "lower the memory limit or close other programs."
+        ))
+    except ImportError as error:
+        return _fail(context, EnvironmentFault(
+            f"The engine's Python lacks a working package '{error.name}' ({error}); run 'Install engine' in QGIS, or "
+            "install the packages of core/requirements.txt."
         ))
     except Exception as error:  # noqa: BLE001
         # The last line of defence: a defect of ours is reported as one, with its trace for the report.

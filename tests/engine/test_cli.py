@@ -107,6 +107,23 @@ def test_info_and_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Device cpu: computed correctly" in capsys.readouterr().out
 
 
+def test_a_missing_package_is_named(tmp_path: Path, flags: list[str]) -> None:
+    """A user's own Python may lack a package: exit code 3."""
+    program = (
+        "import sys\nsys.modules['rasterio'] = None\nfrom stfusion import cli\nsys.exit(cli.main(sys.argv[1:]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "fuse", "starfm", *flags, "--out", "o.tif"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "lacks a working package 'rasterio'" in done.stderr
+    assert "run 'Install engine' in QGIS" in done.stderr
+
+
 def test_a_device_that_computes_wrongly_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     from stfusion import _proof, environment
 
