@@ -92,7 +92,7 @@ qgis: ## Install QGIS through apt when it is absent
 
 .PHONY: window
 window: ## Install what a QGIS window without a screen needs
-	@bash tools/system.sh xvfb xauth xdotool imagemagick fonts-dejavu-core
+	@bash tools/system.sh xvfb xauth fonts-dejavu-core
 
 .PHONY: qgis-env
 qgis-env: qgis $(QGIS_READY) ## Make .venv-qgis: QGIS's own Python with pytest
