@@ -16,6 +16,10 @@ Kind = Literal[
 ]
 
 
+#: The dates that images can have a part in, in words.
+EPOCHS = {"pair": "the pair", "pair2": "the second pair", "target": "the target image"}
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One value that a user gives: a flag of the command line, a parameter of the QGIS form.
@@ -43,7 +47,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Role:
-    """An input image and its part in the method: its sensor ("fine" or "coarse") and its epoch ("pair", "target")."""
+    """An input image and its part in the method: its sensor ("fine" or "coarse") and its epoch (:data:`EPOCHS`)."""
 
     id: str
     title: str
@@ -126,7 +130,7 @@ class Method:
             yield Parameter(
                 f"{role.id}_mask",
                 "mask",
-                f"Mask of: {role.title[0].lower()}{role.title[1:]}",
+                f"Mask of the {role.title[0].lower()}{role.title[1:]}",
                 "Raster whose pixels other than 0 (clouds, shadows) are left out. It is resampled to the image's "
                 "grid by nearest neighbour.",
                 (f"inputs.{role.id}.mask",),
@@ -161,7 +165,7 @@ class Method:
             yield Parameter(
                 f"{epoch}_date",
                 "date",
-                f"Date of: {', '.join(role.title[0].lower() + role.title[1:] for role in roles)}",
+                f"Date of {EPOCHS[epoch]}",
                 "Acquisition date (YYYY-MM-DD). Read from the file's tags or name when empty.",
                 tuple(f"inputs.{role.id}.date" for role in roles),
                 advanced=True,

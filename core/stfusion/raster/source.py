@@ -115,7 +115,7 @@ class Source:
     def _open_mask(self, path: str | None) -> AlignedSource | None:
         if path is None:
             return None
-        mask = Source(f"Mask of: {self.title.lower()}", Input(path, bands=(1,)))
+        mask = Source(f"Mask of the {self.title.lower()}", Input(path, bands=(1,)))
         return AlignedSource(mask, self.grid, "nearest", fill=0.0)
 
     def __str__(self) -> str:
