@@ -44,6 +44,10 @@ check: dev package ## Style, types, and the gate of the plugin repository
 bench: engine ## Measure speed and memory
 	$(ENGINE) benchmarks/bench.py
 
+.PHONY: results
+results: engine qgis build ## Fuse every scene and write docs/results.md
+	$(ENGINE) benchmarks/results.py
+
 .PHONY: package
 package: build ## Make the zip that QGIS installs, in dist/
 	$(PYTHON) tools/package.py zip

@@ -16,6 +16,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
@@ -54,26 +55,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--scene", choices=SCENES, default="simulated")
     parser.add_argument("--out", type=Path, default=ROOT / "demo", help="folder that receives everything")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further parameters of stf:starfm")
     options = parser.parse_args()
+    further = dict(text.split("=", 1) for text in options.set)
     # Images without a coordinate system are compared pixel by pixel here.
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
     try:
-        demonstrate(options.scene, options.out.resolve())
+        demonstrate(options.scene, options.out.resolve(), further)
     except StfError as error:
         print(f"Error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def demonstrate(name: str, out: Path) -> None:
-    """Prepare, fuse, judge, draw."""
+def demonstrate(name: str, out: Path, further: dict[str, str]) -> dict[str, Any]:
+    """Prepare, fuse, judge, draw; ``further`` are parameters of the method. Returns the summary."""
     scene, work = SCENES[name], out / name
     print(f"Scene: {scene.title}", flush=True)
     work.mkdir(parents=True, exist_ok=True)
     for old in (out / "fused.tif", out / "summary.json", out / f"{name}.png"):
         old.unlink(missing_ok=True)
     files = prepare(name, work)
-    options = {"WINDOW": window(scene.ratio)}
+    options = {"WINDOW": window(scene.ratio), **further}
     started = time.monotonic()
     fuse(files, options, work / "fused.tif", out)
     seconds = time.monotonic() - started
@@ -98,6 +101,7 @@ def demonstrate(name: str, out: Path) -> None:
     )
     print(f"{verdict(found)}\n")
     print(f"Fused image: {out / 'fused.tif'}\nPicture:     {out / f'{name}.png'}\nErrors:      {out / 'summary.json'}")
+    return summary
 
 
 def window(ratio: int) -> int:
@@ -133,7 +137,7 @@ def compare(images: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, Asses
     return {method: assess(np.where(valid, image, np.nan), truth) for method, image in images.items()}
 
 
-def fuse(files: Files, options: dict[str, int], output: Path, out: Path) -> None:
+def fuse(files: Files, options: dict[str, Any], output: Path, out: Path) -> None:
     """Run STARFM through ``qgis_process`` in a private profile; its output goes to a log beside the result."""
     program = shutil.which("qgis_process.bin") or shutil.which("qgis_process")
     if program is None:

@@ -44,8 +44,8 @@ METHOD = Method(
             "Number of classes",
             40,
             "Number of spectral classes m. A neighbour is similar when it differs from the central pixel by at most "
-            "twice the image's standard deviation over m; with sampling by class, the number of clusters. Many classes "
-            "suit direct weights, about 4 suit logarithmic ones.",
+            "twice the image's standard deviation over m; with sampling by class, the number of clusters. More "
+            "classes select more strictly.",
             minimum=1,
             maximum=1000,
             advanced=False,
