@@ -148,10 +148,11 @@ class MethodAlgorithm(StfAlgorithm):
         return next((role.id for role in self._method.roles if role.epoch == "target"), None)
 
     def _fine_look(self, values: Values) -> QgsRasterRenderer | None:
-        """The look of the first fine image, for the bands that are used of it."""
-        role = next((role.id for role in self._method.roles if role.sensor == "fine"), None)
-        bands = next((values[p.name] for p in self._method.parameters if p.kind == "bands" and p.parent == role), None)
-        return result.look(values[role], bands or ()) if role else None
+        """The look of the first fine image that was given, for the bands that are used of it."""
+        fine = [role.id for role in self._method.roles if role.sensor == "fine"]
+        layer = next((values[role] for role in fine if values[role] is not None), None)
+        bands = next((values[p.name] for p in self._method.parameters if p.kind == "bands" and p.parent in fine), None)
+        return result.look(layer, bands or ()) if layer else None
 
     def _job(self, parameters: Values, context: QgsProcessingContext, outputs: dict[str, str]) -> dict[str, Any]:
         """The job; a date that the user did not give is taken from the layer's temporal range, if it has one."""

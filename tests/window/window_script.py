@@ -29,7 +29,7 @@ from qgis.PyQt.QtWidgets import QApplication, QDialog, QDockWidget, QGroupBox, Q
 from qgis.utils import iface
 
 ORDER = json.loads(Path(os.environ["STF_WINDOW_ORDER"]).read_text(encoding="utf-8"))
-STRETCH = ((500.0, 4000.0), (300.0, 3000.0), (200.0, 2500.0))
+STRETCH = ((500.0, 6000.0), (300.0, 3000.0), (200.0, 2500.0))
 STEP_SECONDS = 90.0
 VERDICT: dict[str, object] = {"error": "the script did not come to its end"}
 
