@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -131,3 +132,30 @@ def test_a_device_that_computes_wrongly_is_found(monkeypatch: pytest.MonkeyPatch
     report = environment.check()
     assert not report["ok"]
     assert any("it computed a wrong result" in line for line in environment.sentences(report))
+
+
+def simulated_card(tmp_path: Path, spoil: str = "") -> dict[str, object]:
+    """The report on a graphics card that numba simulates."""
+    program = f"import json\nfrom stfusion import _proof, _proof_cuda\n{spoil}\nprint(json.dumps(_proof.cuda()))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (card,) = json.loads(done.stdout)
+    return card
+
+
+def test_a_graphics_card_is_proved_by_a_computation(tmp_path: Path) -> None:
+    card = simulated_card(tmp_path)
+    assert card["ok"]
+    assert str(card["name"]).startswith("cuda:0")
+
+
+def test_a_graphics_card_that_fails_is_reported_with_its_reason(tmp_path: Path) -> None:
+    card = simulated_card(tmp_path, "def fail(name): raise OSError('no kernel image')\n_proof_cuda._run = fail")
+    assert not card["ok"]
+    assert card["reason"] == "OSError: no kernel image"
