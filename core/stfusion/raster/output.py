@@ -54,21 +54,28 @@ class Encoding:
 
         A value that would be stored as the nodata value is moved by the smallest step, so that it stays valid.
         """
-        stored = (values - self.offsets[:, None, None]) / self.scales[:, None, None]
+        stored = np.empty(values.shape, self.dtype)
+        # Band by band, since each needs several copies in float64.
+        clipped = sum(self._encode_band(band, values[band], stored[band]) for band in range(len(values)))
+        return stored, clipped
+
+    def _encode_band(self, band: int, values: Array, stored: npt.NDArray[Any]) -> int:
         invalid = np.isnan(values)
+        scaled = (values - self.offsets[band]) / self.scales[band]
         if self.dtype.kind == "f":
-            as_float = stored.astype(self.dtype)
             nodata = self.dtype.type(self.nodata)
-            as_float[as_float == nodata] = np.nextafter(nodata, self.dtype.type(np.inf))
-            as_float[invalid] = nodata
-            return as_float, 0
+            stored[:] = scaled
+            stored[stored == nodata] = np.nextafter(nodata, self.dtype.type(np.inf))
+            stored[invalid] = nodata
+            return 0
         limits = np.iinfo(self.dtype)
-        stored = np.rint(stored)
-        clipped = int(np.count_nonzero((stored < limits.min) | (stored > limits.max)))
-        stored = np.clip(stored, limits.min, limits.max)
-        stored[stored == self.nodata] += 1 if self.nodata < limits.max else -1
-        stored[invalid] = self.nodata
-        return stored.astype(self.dtype), clipped
+        scaled = np.rint(scaled)
+        clipped = int(np.count_nonzero((scaled < limits.min) | (scaled > limits.max)))
+        scaled = np.clip(scaled, limits.min, limits.max)
+        scaled[scaled == self.nodata] += 1 if self.nodata < limits.max else -1
+        scaled[invalid] = self.nodata
+        stored[:] = scaled
+        return clipped
 
 
 class Output:

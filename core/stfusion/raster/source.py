@@ -127,6 +127,11 @@ class Source:
         return int(self.grid.shape[0]), int(self.grid.shape[1])
 
     @property
+    def stored_in_rows(self) -> bool:
+        """Whether the file holds whole rows together, rather than tiles."""
+        return bool(self._dataset.block_shapes[0][1] == self._dataset.width)
+
+    @property
     def crs_name(self) -> str:
         """The coordinate system in words."""
         crs = self.grid.crs

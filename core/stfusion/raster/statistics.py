@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from stfusion.raster.source import AlignedSource, Array, blocks
+from stfusion.raster.source import AlignedSource, Array, Box, blocks
 from stfusion.run import Stop
 
-_SIDE = 1024
+#: Side of a part of an image, whatever its tiles; small enough that its float64 copies are no burden.
+_SIDE = 512
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ def moments(image: AlignedSource, stop: Stop) -> Moments:
     count = 0
     mean = np.zeros(len(image.source.bands))
     squares = np.zeros(len(image.source.bands))
-    for box in blocks(image.shape, _SIDE):
+    for box in _parts(image):
         stop.check()
         values = image.read(box)
         values = values[:, ~np.isnan(values[0])].astype(np.float64)
@@ -44,12 +46,23 @@ def moments(image: AlignedSource, stop: Stop) -> Moments:
     return Moments(count, mean, np.sqrt(squares / max(count, 1)))
 
 
+def _parts(image: AlignedSource) -> Iterator[Box]:
+    """Fixed parts of an image: rows where the file is stored in rows, so that each is read once; else squares."""
+    rows, columns = image.shape
+    if not (image.same_grid and image.source.stored_in_rows):
+        yield from blocks(image.shape, _SIDE)
+        return
+    height = max(1, _SIDE * _SIDE // columns)
+    for top in range(0, rows, height):
+        yield Box(top, min(top + height, rows), 0, columns)
+
+
 def sample_pixels(image: AlignedSource, limit: int, stop: Stop) -> Array:
     """About ``limit`` valid pixels (bands, pixels), on a regular lattice of absolute positions."""
     rows, columns = image.shape
     step = max(1, int(np.ceil(np.sqrt(rows * columns / limit))))
     found = []
-    for box in blocks(image.shape, _SIDE):
+    for box in _parts(image):
         stop.check()
         values = image.read(box)[:, -box.top % step :: step, -box.left % step :: step]
         found.append(values[:, ~np.isnan(values[0])])
