@@ -64,7 +64,7 @@ generate: python ## Make resources/methods.json and the documentation from the d
 docs-images: SCENE = simulated
 docs-images: demo ## Make the demo's picture the one of the documentation
 	mkdir -p docs/images
-	cp demo/simulated.png docs/images/demo.png
+	$(ENGINE) -c 'from PIL import Image; Image.open("demo/simulated.png").quantize(256).save("docs/images/demo.png", optimize=True)'
 
 ## What these need
 

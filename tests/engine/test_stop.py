@@ -114,7 +114,7 @@ def test_a_stop_before_the_run(tmp_path: Path) -> None:
 
 
 def test_memory_stays_below_the_limit(tmp_path: Path) -> None:
-    """A scene of six bands that would take a gigabyte whole, three images and the result in float32: half is allowed."""
+    """A six-band scene that would take a gigabyte whole, three images and the result in float32: half is allowed."""
     values = np.random.default_rng(0).integers(500, 3000, (6, 3000, 3000), np.uint16)
     flags: list[str] = []
     for name in ("fine", "coarse", "target"):
