@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
+
 from scenes import ROOT, SCENES, Files, Scene, prepare
 from stfusion.assessment import picture
 from stfusion.assessment.metrics import METRICS, Assessment, assess

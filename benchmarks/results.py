@@ -7,10 +7,10 @@ import warnings
 from typing import Any
 
 from rasterio.errors import NotGeoreferencedWarning
-from scenes import ROOT, SCENES
-from stfusion.errors import UserError
 
 import demo
+from scenes import ROOT, SCENES
+from stfusion.errors import UserError
 
 PAGE = ROOT / "docs" / "results.md"
 HEAD = """# Results

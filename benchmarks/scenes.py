@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio.windows import Window
+
 from stfusion import job
 from stfusion.errors import UserError
 from stfusion.protocol import TextReporter

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from stfusion import job, registry
 from stfusion.declaration import Method, Parameter
 

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from stfusion import __version__
 
 ROOT = Path(__file__).resolve().parents[2]

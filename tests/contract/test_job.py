@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from stfusion import job, registry
 from stfusion.errors import UserError
 from stfusion.job import Input

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from affine import Affine
+
 from stfusion import job, registry
 from stfusion.protocol import Reporter
 from stfusion.run import Stop, run

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from makers import read_raster, run_method
 from real_data import real_scene
 

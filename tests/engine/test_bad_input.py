@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from affine import Affine
+
 from makers import FINE, Outcome, read_raster, run_method, write_raster
 
 COARSE = FINE @ Affine.scale(10)

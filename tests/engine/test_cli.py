@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from makers import read_raster, write_raster
 from stfusion.cli import main
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+
 from makers import read_raster, write_raster
 from real_data import DATA
 from stfusion.errors import EnvironmentFault, UserError

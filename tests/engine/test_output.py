@@ -18,6 +18,7 @@ import rasterio
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
+
 from makers import CRS, FINE, read_raster, run_method, write_raster
 from stfusion.raster.output import Encoding
 

@@ -4,6 +4,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.image import imread
+
 from stfusion.assessment import picture
 from stfusion.assessment.picture import Panel, default_bands, draw
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import rasterio
-from makers import run_method
 from scipy.ndimage import binary_dilation, gaussian_filter
+
+from makers import run_method
 from stfusion.preparation import _landscape, _simulation
 from stfusion.run import Stop
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from makers import CRS, FINE, write_raster
 from odc.geo.geobox import GeoBox
 from rasterio.warp import Resampling, reproject, transform_bounds
 from rasterio.warp import transform as warp_points
+
+from makers import CRS, FINE, write_raster
 from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.raster.dates import find_date, from_name

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from literal_starfm import Literal
 from makers import FINE, quantised, read_raster, run_method, write_raster
 from stfusion.fusion._kernels import classify
@@ -156,6 +157,7 @@ def test_result_does_not_depend_on_tiles_or_threads(
 ) -> None:
     """Bit for bit, with coarse images on their own grid that are resampled on the fly."""
     from affine import Affine
+
     from stfusion.fusion import _fuse
 
     rng = np.random.default_rng(5)

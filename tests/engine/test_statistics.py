@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from makers import write_raster
 from stfusion.job import Input
 from stfusion.raster.source import AlignedSource, Source

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from makers import FINE, run_method, write_raster
 from stfusion.run import Stop
 

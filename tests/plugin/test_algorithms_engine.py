@@ -8,8 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from qgis.core import QgsProcessingAlgorithm, QgsProcessingException
+
+from conftest import ROOT
 
 REPORT = {
     "engine": "0.1.0", "protocol": 1, "python": "3.11.2", "executable": "/env/bin/python",

@@ -8,7 +8,6 @@ import re
 import shutil
 
 import pytest
-from conftest import BUILD, write
 from osgeo import gdal
 from qgis.core import (
     Qgis,
@@ -20,6 +19,8 @@ from qgis.core import (
     QgsRasterLayer,
 )
 from qgis.PyQt.QtCore import QDate
+
+from conftest import BUILD, write
 
 METHODS = json.loads((BUILD / "stf_qgis_plugin" / "resources" / "methods.json").read_text(encoding="utf-8"))["methods"]
 TYPES = {

@@ -8,11 +8,12 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
-import fake_engine
 import pytest
 from qgis.core import QgsNetworkAccessManager, QgsProcessingException
 from qgis.PyQt.QtCore import QLockFile
 from qgis.PyQt.QtNetwork import QNetworkProxy
+
+import fake_engine
 from recording import Recorder
 
 CHECK = f"""

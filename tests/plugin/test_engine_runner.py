@@ -12,9 +12,10 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
-import fake_engine
 import pytest
 from qgis.core import QgsProcessingException
+
+import fake_engine
 from recording import Recorder, alive, wait_until
 
 

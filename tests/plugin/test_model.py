@@ -6,7 +6,6 @@ import gc
 
 import numpy as np
 import pytest
-from conftest import read
 from qgis.core import (
     QgsProcessingModelAlgorithm,
     QgsProcessingModelChildAlgorithm,
@@ -17,6 +16,8 @@ from qgis.core import (
     QgsProcessingParameterRasterLayer,
     QgsProject,
 )
+
+from conftest import read
 
 INPUTS = {"FINE": "Landsat", "COARSE": "MODIS before", "TARGET": "MODIS after"}
 

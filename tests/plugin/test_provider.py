@@ -1,8 +1,9 @@
 import re
 from configparser import ConfigParser
 
-from conftest import BUILD, ROOT
 from qgis.core import QgsApplication, QgsProcessingParameterDefinition
+
+from conftest import BUILD, ROOT
 
 IDS = {"stf:starfm", "stf:simulate", "stf:check_engine", "stf:install_engine"}
 ID = re.compile(r"^[a-z][a-z0-9_]*$")
