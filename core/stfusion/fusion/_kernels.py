@@ -13,6 +13,44 @@ from stfusion.raster.source import Array
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _agreeing(there: Array, here: Array, thresholds: Array, agreeing: Array) -> None:
+    """The first guide (pixels), NaN where one of the others (guides, pixels) differs by more than its threshold."""
+    for x in range(agreeing.size):
+        agreeing[x] = there[0, x]
+    for g in range(1, there.shape[0]):
+        for x in range(agreeing.size):
+            agreeing[x] = agreeing[x] if abs(there[g, x] - here[g, x]) <= thresholds[g] else np.float32(np.nan)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add(
+    there: Array,
+    here: Array,
+    limit: float,
+    fine: Array,
+    spectral: Array,
+    change: Array,
+    weight: Array,
+    near: float,
+    spectral_bound: Array,
+    temporal_bound: Array,
+    total: Array,
+    weights: Array,
+) -> None:
+    """Add one neighbour of every pixel of a row to ``total`` and ``weights`` where it is similar and within bounds."""
+    for x in range(total.size):
+        chosen = (
+            (abs(there[x] - here[x]) <= limit)
+            & (spectral[x] < spectral_bound[x])
+            & (abs(change[x]) < temporal_bound[x])
+        )
+        part = weight[x] * near if chosen else np.float32(0)
+        value = fine[x] + change[x] if chosen else np.float32(0)
+        total[x] += part * value
+        weights[x] += part
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def accumulate(
     guides: Array,
     thresholds: Array,
@@ -53,7 +91,7 @@ def accumulate(
     columns = sums.shape[2]
     half = spatial.shape[0] // 2
     row_sum, row_weight = np.empty(columns, np.float32), np.empty(columns, np.float32)
-    similar = np.empty(columns, np.bool_)
+    agreeing = np.empty(columns, np.float32)
     for row in range(begin, end):
         y = top + row
         for dy in range(max(-half, -y), min(half + 1, height - y)):
@@ -63,23 +101,26 @@ def accumulate(
                 first, last = max(0, -dx - left), min(columns, width - dx - left)
                 if last <= first:
                     continue
-                a, b = first + left + dx, last + left + dx
-                near = spatial[dy + half, dx + half]
-                f, s, c, w = fine[y + dy, a:b], spectral[y + dy, a:b], change[y + dy, a:b], weight[y + dy, a:b]
-                s_bound, t_bound = spectral_bound[row, first:last], temporal_bound[row, first:last]
-                out, out_weight, keep = row_sum[first:last], row_weight[first:last], similar[first:last]
-                keep[:] = True
-                for g in range(guides.shape[0]):
-                    there, here = guides[g, y + dy, a:b], guides[g, y, first + left : last + left]
-                    limit = thresholds[g]
-                    for x in range(last - first):
-                        keep[x] &= abs(there[x] - here[x]) <= limit
-                for x in range(last - first):
-                    chosen = keep[x] & (s[x] < s_bound[x]) & (abs(c[x]) < t_bound[x])
-                    part = w[x] * near if chosen else np.float32(0)
-                    value = f[x] + c[x] if chosen else np.float32(0)
-                    out[x] += part * value
-                    out_weight[x] += part
+                a, b = first + left, last + left
+                i, j, k = y + dy, a + dx, b + dx
+                there = guides[0, i, j:k]
+                if guides.shape[0] > 1:
+                    _agreeing(guides[:, i, j:k], guides[:, y, a:b], thresholds, agreeing[first:last])
+                    there = agreeing[first:last]
+                _add(
+                    there,
+                    guides[0, y, a:b],
+                    thresholds[0],
+                    fine[i, j:k],
+                    spectral[i, j:k],
+                    change[i, j:k],
+                    weight[i, j:k],
+                    spatial[dy + half, dx + half],
+                    spectral_bound[row, first:last],
+                    temporal_bound[row, first:last],
+                    row_sum[first:last],
+                    row_weight[first:last],
+                )
             for x in range(columns):
                 sums[0, row, x] += row_sum[x]
                 sums[1, row, x] += row_weight[x]
