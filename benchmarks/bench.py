@@ -30,6 +30,7 @@ class Cost:
     """What one run of the engine took."""
 
     wall_s: float
+    fusing_s: float
     cpu_s: float
     peak_mb: float
 
@@ -39,7 +40,7 @@ MEASURED = """
 import sys
 from stfusion.cli import main
 code = main()
-print(*(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+print(*(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")), file=sys.stderr)
 sys.exit(code)
 """
 
@@ -48,16 +49,24 @@ def engine(*arguments: object) -> Cost:
     """Run the engine to its end."""
     begin = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-c", MEASURED, *map(str, arguments)],
+        [sys.executable, "-c", MEASURED, *map(str, arguments), "--json"],
         env={**os.environ, "PYTHONPATH": CORE},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    said = process.stdout.read()
+    stages: dict[str, float] = {}
+    for line in process.stdout:
+        message = json.loads(line)
+        if message["type"] == "stage":
+            stages[message["name"]] = time.perf_counter()
+    peak_kb = process.stderr.read().split()[-1]
     _, status, usage = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status):
         raise SystemExit(f"the engine failed: stfusion {' '.join(map(str, arguments))}")
-    return Cost(time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, int(said.split()[-1]) / 1024)
+    begins = [*stages.values(), time.perf_counter()]
+    fusing = begins[list(stages).index("Fusing") + 1] - stages["Fusing"] if "Fusing" in stages else 0.0
+    return Cost(time.perf_counter() - begin, fusing, usage.ru_utime + usage.ru_stime, int(peak_kb) / 1024)
 
 
 def scene(folder: Path, size: int) -> Path:
@@ -115,14 +124,16 @@ def speed(folder: Path, sizes: list[int], repeats: int) -> list[dict[str, Any]]:
         path, output = scene(folder, size), folder / "fused.tif"
         starfm(path, output, 51, threads=1)
         runs = [[starfm(path, output, 51, threads=n) for n in (1, 2)] for _ in range(repeats)]
-        one = median([pair[0] for pair in runs])
+        one, two = (median([pair[k] for pair in runs]) for k in (0, 1))
         rows.append(
             {
                 "case": f"STARFM {size} x {size} x 6, window 51, one pair",
                 **asdict(one),
                 "ns_per_pixel_neighbour_band": one.cpu_s / (size * size * 6 * 51 * 51) * 1e9,
-                "two_threads_wall_s": median([pair[1] for pair in runs]).wall_s,
+                "two_threads_wall_s": two.wall_s,
+                "two_threads_fusing_s": two.fusing_s,
                 "speed_up_of_two_threads": statistics.median(a.wall_s / b.wall_s for a, b in runs),
+                "speed_up_of_fusing": statistics.median(a.fusing_s / b.fusing_s for a, b in runs),
             }
         )
     return rows

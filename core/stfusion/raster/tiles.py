@@ -120,7 +120,8 @@ def run_tiles(
     with ThreadPoolExecutor(context.threads) as pool:
         try:
             for inner, outer in tiles(shape, tile, halo):
-                while len(pending) >= context.threads:
+                # One tile more than there are threads waits, so that no thread does.
+                while len(pending) > context.threads:
                     done, future = pending.popleft()
                     write(done, future.result())
                 context.stop.check()
