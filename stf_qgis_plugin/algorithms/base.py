@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from qgis.core import QgsProcessingAlgorithm
+from typing import Any
+
+from qgis.core import QgsProcessingAlgorithm, QgsProcessingContext, QgsProcessingException, QgsProcessingFeedback
 from qgis.PyQt.QtGui import QIcon
 
 from .declarations import icon_path
@@ -11,7 +13,16 @@ HELP_PAGES = "https://github.com/stf-qgis/stf/blob/main"
 
 
 class StfAlgorithm(QgsProcessingAlgorithm):
-    """An algorithm of the provider; a subclass gives ``group()`` and the rest."""
+    """An algorithm of the provider; a subclass gives ``group()``, ``work(parameters, context, feedback)`` and the rest."""
+
+    def processAlgorithm(
+        self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> dict[str, Any]:
+        """Do the work. QGIS shows the sentence of its own exception alone, but a Python trace for a subclass of it."""
+        try:
+            return self.work(parameters, context, feedback)
+        except QgsProcessingException as error:
+            raise QgsProcessingException(str(error)) from None
 
     def groupId(self) -> str:
         """The group's permanent id."""

@@ -64,7 +64,7 @@ class CheckEngine(EngineAlgorithm):
             self.addOutput(QgsProcessingOutputString(name, title))
         self.addOutput(QgsProcessingOutputBoolean(OK, "The engine works"))
 
-    def processAlgorithm(
+    def work(
         self, parameters: Values, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         """Ask the engine and pass its report on; an engine that cannot compute is an error."""

@@ -92,7 +92,7 @@ class InstallEngine(EngineAlgorithm):
         refusal = self._refusal(parameters, context)
         return (False, refusal) if refusal else super().checkParameterValues(parameters, context)
 
-    def processAlgorithm(
+    def work(
         self, parameters: Values, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         """Install; a fault or a cancel raises and leaves everything as it was."""

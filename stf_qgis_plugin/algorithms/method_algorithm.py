@@ -124,7 +124,7 @@ class MethodAlgorithm(StfAlgorithm):
         self._values = {**values, **{name: sources.path(layer) for name, layer in layers.items()}}
         return True
 
-    def processAlgorithm(
+    def work(
         self, parameters: Values, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         """Run the job in the engine, or export it; a fault or a cancel raises."""

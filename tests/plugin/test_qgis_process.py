@@ -76,6 +76,30 @@ def test_fuses(qgis_process, scene):
     assert np.median(fused[0].astype(int) - fine[2]) == pytest.approx(250, abs=25)
 
 
+def test_a_missing_engine_is_one_sentence(qgis_process, scene, tmp_path):
+    settings = tmp_path / "config" / "profiles" / "default" / "QGIS" / "QGIS3.ini"
+    settings.write_text(SETTINGS.format(python=tmp_path / "gone"), encoding="utf-8")
+    done = qgis_process(
+        "run", "stf:starfm", "--", f"FINE={scene.fine}", f"COARSE={scene.coarse}", f"TARGET={scene.target}",
+        "WINDOW=11", f"OUTPUT={scene.out}",
+    )
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert f"The Python of the STF engine, '{tmp_path / 'gone'}', is not there or cannot be run" in said
+    assert "Traceback" not in said
+
+
+def test_the_engines_refusal_is_one_sentence(qgis_process, scene):
+    done = qgis_process(
+        "run", "stf:starfm", "--", f"FINE={scene.fine}", f"COARSE={scene.coarse}", f"TARGET={scene.target}",
+        "WINDOW=499", f"OUTPUT={scene.out}",
+    )
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "The window of 499 pixels is larger than Fine image of the pair" in said
+    assert "Traceback" not in said
+
+
 def test_says_what_is_wrong_and_fails(qgis_process, scene):
     done = qgis_process(
         "run", "stf:starfm", "--", f"FINE={scene.fine}", f"COARSE={scene.coarse}", f"TARGET={scene.target}",
