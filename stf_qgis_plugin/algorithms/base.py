@@ -13,7 +13,7 @@ HELP_PAGES = "https://github.com/stf-qgis/stf/blob/main"
 
 
 class StfAlgorithm(QgsProcessingAlgorithm):
-    """An algorithm of the provider; a subclass gives ``group()``, ``work(parameters, context, feedback)`` and the rest."""
+    """An algorithm of the provider; a subclass gives the rest, and ``work(parameters, context, feedback)`` does it."""
 
     def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
