@@ -10,6 +10,7 @@ from .algorithms.check_engine import CheckEngine
 from .algorithms.declarations import icon_path, snapshot
 from .algorithms.install_engine import InstallEngine
 from .algorithms.method_algorithm import MethodAlgorithm
+from .algorithms.remove_engine import RemoveEngine
 from .engine import locator
 
 
@@ -61,6 +62,7 @@ class StfProvider(QgsProcessingProvider):
             self.addAlgorithm(MethodAlgorithm(method))
         self.addAlgorithm(CheckEngine())
         self.addAlgorithm(InstallEngine())
+        self.addAlgorithm(RemoveEngine())
 
     def supportsNonFileBasedOutput(self) -> bool:
         """Whether results can live elsewhere than in files: the engine writes files."""

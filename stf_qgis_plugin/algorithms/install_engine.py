@@ -6,25 +6,22 @@ from typing import Any
 
 from qgis.core import (
     QgsProcessingContext,
-    QgsProcessingException,
     QgsProcessingFeedback,
     QgsProcessingOutputString,
-    QgsProcessingParameterBoolean,
     QgsProcessingParameterFile,
 )
 
 from .. import settings
 from ..engine import installer
-from .base import EngineAlgorithm
+from .consent import ConsentAlgorithm
 from .parameters import Values, finish
 
-CONSENT = "CONSENT"
 BASE_PYTHON = "BASE_PYTHON"
 WHEELS = "WHEELS"
 PYTHON = "PYTHON"
 
 
-class InstallEngine(EngineAlgorithm):
+class InstallEngine(ConsentAlgorithm):
     """Installs the engine; its form is the installer, with the plan, the consent, progress, log and cancel."""
 
     def createInstance(self) -> InstallEngine:
@@ -61,13 +58,16 @@ class InstallEngine(EngineAlgorithm):
             f"already, name it in {settings.PAGE} instead.</p>"
         )
 
+    def consequence(self) -> str:
+        """What would happen."""
+        return (
+            f"About {installer.DOWNLOAD_MB} MB would be downloaded, and the engine installed into "
+            f"'{settings.engine_folder()}'"
+        )
+
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         """Declare the consent, and where Python and the packages come from."""
-        self.addParameter(finish(
-            QgsProcessingParameterBoolean(CONSENT, "I agree to this download and installation", defaultValue=False),
-            "Nothing is downloaded or installed without it.",
-            advanced=False,
-        ))
+        self.add_consent("I agree to this download and installation", "Nothing is downloaded or installed without it.")
         self.addParameter(finish(
             QgsProcessingParameterFile(BASE_PYTHON, "Python to make the environment from", optional=True),
             "Interpreter (python3, python.exe) of a Python 3.10 or newer that is not QGIS's own. It stays as it is. "
@@ -87,29 +87,14 @@ class InstallEngine(EngineAlgorithm):
         ))
         self.addOutput(QgsProcessingOutputString(PYTHON, "Python of the engine"))
 
-    def checkParameterValues(self, parameters: Values, context: QgsProcessingContext) -> tuple[bool, str]:
-        """Refuse without the consent."""
-        refusal = self._refusal(parameters, context)
-        return (False, refusal) if refusal else super().checkParameterValues(parameters, context)
-
     def work(
         self, parameters: Values, context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         """Install; a fault or a cancel raises and leaves everything as it was."""
-        refusal = self._refusal(parameters, context)
-        if refusal:
-            raise QgsProcessingException(refusal)
+        self.require_consent(parameters, context)
         engine = installer.install(
             feedback,
             self.parameterAsFile(parameters, BASE_PYTHON, context),
             self.parameterAsFile(parameters, WHEELS, context),
         )
         return {PYTHON: engine.python}
-
-    def _refusal(self, parameters: Values, context: QgsProcessingContext) -> str:
-        if self.parameterAsBool(parameters, CONSENT, context):
-            return ""
-        return (
-            f"About {installer.DOWNLOAD_MB} MB would be downloaded, and the engine installed into "
-            f"'{settings.engine_folder()}'; tick '{self.parameterDefinition(CONSENT).description()}' to do it."
-        )

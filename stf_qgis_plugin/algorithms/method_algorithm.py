@@ -10,6 +10,7 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
+    QgsProcessingOutputString,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterNumber,
     QgsProcessingUtils,
@@ -27,6 +28,7 @@ from .validation import problems
 
 SEED = "SEED"
 EXPORT_JOB = "EXPORT_JOB"
+DATE = "DATE"
 _OUTPUTS = ("raster_out", "folder_out")
 
 
@@ -83,6 +85,8 @@ class MethodAlgorithm(StfAlgorithm):
         """Declare the parameters: the method's own, the seed and the export of the job."""
         for declared in self._method.parameters:
             self.addParameter(definition(declared))
+        if self._target():
+            self.addOutput(QgsProcessingOutputString(DATE, "Date of the result"))
         seed = QgsProcessingParameterNumber(SEED, "Seed of random numbers", defaultValue=0, minValue=0)
         self.addParameter(finish(seed, "The same seed gives the same result.", advanced=True))
         export = QgsProcessingParameterFileDestination(

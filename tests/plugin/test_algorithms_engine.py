@@ -122,6 +122,23 @@ def test_install_hands_on_what_was_chosen(install, run, monkeypatch, tmp_path):
     assert taken == [("", ""), ("/usr/bin/python3", str(tmp_path))]
 
 
+def test_remove_refuses_without_consent_and_removes_with_it(provider, run, monkeypatch):
+    from stf_qgis_plugin.engine import installer
+
+    remove, removed = provider.algorithm("remove_engine").create(), []
+    monkeypatch.setattr(installer, "uninstall", lambda: removed.append(True))
+    for values in ({}, {"CONSENT": False}):
+        ok, sentence = remove.checkParameterValues(values, run.context)
+        assert not ok
+        assert "tick 'Remove the engine" in sentence
+        with pytest.raises(QgsProcessingException, match="tick 'Remove"):
+            remove.processAlgorithm(values, run.context, run.feedback)
+    assert not removed
+    _, ok = remove.create().run({"CONSENT": True}, run.context, run.feedback)
+    assert ok, run.feedback.textLog()
+    assert removed == [True]
+
+
 def test_engine_algorithms_can_be_cancelled_but_make_no_batch(check, install):
     for algorithm in (check, install):
         assert algorithm.flags() & QgsProcessingAlgorithm.Flag.FlagCanCancel

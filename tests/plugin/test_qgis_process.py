@@ -51,7 +51,7 @@ def qgis_process(tmp_path):
 def test_lists_the_algorithms(qgis_process):
     done = qgis_process("list")
     assert done.returncode == 0, done.stderr
-    for name in ("stf:starfm", "stf:simulate", "stf:check_engine", "stf:install_engine"):
+    for name in ("stf:starfm", "stf:simulate", "stf:check_engine", "stf:install_engine", "stf:remove_engine"):
         assert name in done.stdout
 
 
