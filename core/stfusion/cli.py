@@ -20,7 +20,13 @@ from stfusion.run import Stop, run
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     options = _parser().parse_args(arguments)
-    code: int = options.action(options)
+    try:
+        code: int = options.action(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone, as with `stfusion info | head`; Python must not fail once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
     return code
 
 

@@ -109,6 +109,17 @@ def test_info_and_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Device cpu: computed correctly" in capsys.readouterr().out
 
 
+def test_a_reader_that_goes_is_no_fault() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stfusion", "info", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert process.wait() == 1
+
+
 def test_a_missing_package_is_named(tmp_path: Path, flags: list[str]) -> None:
     """A user's own Python may lack a package: exit code 3."""
     program = (
