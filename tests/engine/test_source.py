@@ -53,11 +53,13 @@ def test_bands_by_number(tmp_path: Path) -> None:
         source(path, bands=(4,))
 
 
-def test_user_mask_is_brought_to_the_image_grid(tmp_path: Path) -> None:
+@pytest.mark.parametrize("nodata", [None, 0, 255])
+def test_user_mask_is_brought_to_the_image_grid(tmp_path: Path, nodata: int | None) -> None:
+    """A mask's own nodata value changes nothing: what is not 0 is left out."""
     image = write_raster(tmp_path / "a.tif", np.ones((1, 40, 40), np.float32))
     cloud = np.zeros((1, 4, 4), np.uint8)
     cloud[0, 1, 2] = 1
-    mask = write_raster(tmp_path / "m.tif", cloud, FINE @ Affine.scale(10))
+    mask = write_raster(tmp_path / "m.tif", cloud, FINE @ Affine.scale(10), nodata=nodata)
     values = source(image, mask=mask).read(Box(0, 40, 0, 40))[0]
     expected = np.ones((40, 40))
     expected[10:20, 20:30] = np.nan
@@ -153,3 +155,9 @@ def test_date_from_name(name: str, expected: date | None) -> None:
 def test_tags_come_before_the_name() -> None:
     assert find_date("x_20200101.tif", {"TIFFTAG_DATETIME": "2021:05:22 00:00:00"}) == date(2021, 5, 22)
     assert find_date("x_20200101.tif", {"TIFFTAG_DATETIME": "yesterday"}) == date(2020, 1, 1)
+
+
+def test_complex_values_are_refused(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", np.ones((1, 4, 4), np.complex64))
+    with pytest.raises(UserError, match=r"Fine image 'a.tif' holds values of type complex64; choose an image of whole"):
+        source(path)

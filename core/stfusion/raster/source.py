@@ -98,6 +98,8 @@ class Source:
         profile = self._dataset
         self.grid = GeoBox((profile.height, profile.width), profile.transform, profile.crs)
         self.dtype = np.result_type(*(np.dtype(profile.dtypes[b - 1]) for b in self.bands))
+        if self.dtype.kind not in "iuf":
+            raise UserError(f"{self} holds values of type {self.dtype}; choose an image of whole or real numbers.")
         self.scales = np.array([profile.scales[b - 1] for b in self.bands])
         self.offsets = np.array([profile.offsets[b - 1] for b in self.bands])
         self.names = [profile.descriptions[b - 1] for b in self.bands]
@@ -115,7 +117,8 @@ class Source:
     def _open_mask(self, path: str | None) -> AlignedSource | None:
         if path is None:
             return None
-        mask = Source(f"Mask of the {self.title.lower()}", Input(path, bands=(1,)))
+        # Zero is often the mask's own nodata value, and still means "not masked": no value of a mask is missing.
+        mask = Source(f"Mask of the {self.title.lower()}", Input(path, bands=(1,), nodata=np.nan))
         return AlignedSource(mask, self.grid, "nearest", fill=0.0)
 
     def __str__(self) -> str:
