@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from typing import Any, TextIO
 
 from stfusion import PROTOCOL, __version__
+from stfusion.errors import Cancelled
 
 
 class Reporter(ABC):
@@ -57,21 +58,34 @@ class Reporter(ABC):
 
 
 class JsonReporter(Reporter):
-    """One JSON object a line, flushed at once; progress at most ten times a second."""
+    """One JSON object a line, flushed at once; progress at most ten times a second.
+
+    Raises
+    ------
+    Cancelled
+        The program that listened is gone: there is no use in going on.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._last_progress = 0.0
+        self._heard = True
 
     def emit(self, kind: str, **fields: Any) -> None:
         """Write one line."""
+        if not self._heard:
+            return
         if kind == "progress":
             now = time.monotonic()
             if now - self._last_progress < 0.1 and fields["value"] < 100:
                 return
             self._last_progress = now
-        self._stream.write(json.dumps({"type": kind, **fields}) + "\n")
-        self._stream.flush()
+        try:
+            self._stream.write(json.dumps({"type": kind, **fields}) + "\n")
+            self._stream.flush()
+        except BrokenPipeError as error:
+            self._heard = False
+            raise Cancelled("The program that listened to the engine is gone.") from error
 
 
 class TextReporter(Reporter):

@@ -135,3 +135,12 @@ def test_memory_stays_below_the_limit(tmp_path: Path) -> None:
     )
     peak_kb = int(done.stdout.rpartition("VmHWM:")[2].split()[0])
     assert peak_kb * 1024 < 512 * 2**20
+
+
+def test_a_listener_that_is_gone_stops_the_run(tmp_path: Path, long_job: list[str]) -> None:
+    """Standard input stays open; only the reader of the lines has gone."""
+    process = start(long_job)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(timeout=3) == 130
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]

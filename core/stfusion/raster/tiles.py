@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from stfusion.errors import OutOfMemory
+from stfusion.errors import Cancelled, OutOfMemory
 from stfusion.raster.source import Array, Box
 from stfusion.run import Context
 
@@ -91,9 +91,16 @@ class _Progress:
         self._begin, self._end = begin, end
         self._done = 0.0
         self._lock = threading.Lock()
+        self._aborted = False
+
+    def abort(self) -> None:
+        """Make the threads that still work give up: one of them has failed."""
+        self._aborted = True
 
     def advance(self, pixels: float) -> None:
         self._context.stop.check()
+        if self._aborted:
+            raise Cancelled("Another tile failed.")
         with self._lock:
             self._done += pixels
             share = min(1.0, self._done / self._pixels)
@@ -129,6 +136,8 @@ def run_tiles(
             while pending:
                 done, future = pending.popleft()
                 write(done, future.result())
-        finally:
+        except BaseException:
+            progress.abort()
             for _, future in pending:
                 future.cancel()
+            raise
