@@ -123,6 +123,11 @@ def run_tiles(
     at the begin and the end.
     """
     progress = _Progress(context, shape[0] * shape[1], *span)
+
+    def work(part: Tile) -> Array:
+        part.advance(0.0)  # a tile that waited does not begin once the run is to stop
+        return compute(part)
+
     pending: deque[tuple[Box, Future[Array]]] = deque()
     with ThreadPoolExecutor(context.threads) as pool:
         try:
@@ -132,7 +137,7 @@ def run_tiles(
                     done, future = pending.popleft()
                     write(done, future.result())
                 context.stop.check()
-                pending.append((inner, pool.submit(compute, Tile(inner, outer, progress.advance))))
+                pending.append((inner, pool.submit(work, Tile(inner, outer, progress.advance))))
             while pending:
                 done, future = pending.popleft()
                 write(done, future.result())
