@@ -5,7 +5,10 @@ from qgis.core import QgsApplication, QgsProcessingParameterDefinition
 
 from conftest import BUILD, ROOT
 
-IDS = {"stf:starfm", "stf:simulate", "stf:check_engine", "stf:install_engine", "stf:remove_engine"}
+IDS = {
+    "stf:starfm", "stf:copy_fine", "stf:upsampled_coarse", "stf:fine_plus_difference", "stf:simulate",
+    "stf:check_engine", "stf:install_engine", "stf:remove_engine",
+}
 ID = re.compile(r"^[a-z][a-z0-9_]*$")
 
 

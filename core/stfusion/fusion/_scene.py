@@ -38,12 +38,11 @@ class Patch:
 
 @dataclass(frozen=True)
 class Scene:
-    """One or two pairs and the coarse image of the target date, on one grid; ``unit`` stands for reflectance 1."""
+    """One or two pairs and the coarse image of the target date, on one grid."""
 
     reference: Source
     pairs: list[Pair]
     target: AlignedSource
-    unit: float
 
     @property
     def grid(self) -> GeoBox:
@@ -94,7 +93,7 @@ def open_scene(context: Context, cache_bytes: int) -> Scene:
     pairs = [Pair(images["fine"], images["coarse"])]
     if "fine2" in images:
         pairs.append(Pair(images["fine2"], images["coarse2"]))
-    return Scene(fine, pairs, images["target"], _unit(context, fine))
+    return Scene(fine, pairs, images["target"])
 
 
 def _check_output(output: str, sources: dict[str, Source], masks: list[str | None]) -> None:
@@ -202,7 +201,7 @@ def _or_none(value: float | None) -> str:
     return "not set" if value is None else f"{value:g}"
 
 
-def _unit(context: Context, fine: Source) -> float:
+def reflectance_unit(context: Context, fine: Source) -> float:
     """The value of reflectance 1: the user's, else a guess from the values of the fine image that is reported."""
     given = float(context.options["unit"])
     if given > 0:

@@ -59,23 +59,22 @@ PREDICTION = Output(
     "Cloud Optimized GeoTIFF on the grid of the fine image, with its data type, scale, offset and nodata value.",
 )
 
-ALIGNMENT = (
-    Option(
-        "resampling",
-        "choice",
-        "Resampling of the coarse images",
-        "cubic",
-        "How coarse images are brought onto the fine grid.",
-        choices=("nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average"),
-    ),
-    Option(
-        "unit",
-        "number",
-        "Value of reflectance 1",
-        0.0,
-        "Value, after the file's scale and offset, that stands for reflectance 1: 1 for reflectance 0..1, 10000 for "
-        "0..10000. Options in reflectance are multiplied by it. 0 finds it from the data and says which it took; for "
-        "temperature in kelvin, 100 makes an uncertainty of 0.005 stand for half a kelvin.",
-        minimum=0.0,
-    ),
+RESAMPLING = Option(
+    "resampling",
+    "choice",
+    "Resampling of the coarse images",
+    "cubic",
+    "How coarse images are brought onto the fine grid.",
+    choices=("nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average"),
+)
+
+UNIT = Option(
+    "unit",
+    "number",
+    "Value of reflectance 1",
+    0.0,
+    "Value, after the file's scale and offset, that stands for reflectance 1: 1 for reflectance 0..1, 10000 for "
+    "0..10000. Options in reflectance are multiplied by it. 0 finds it from the data and says which it took; for "
+    "temperature in kelvin, 100 makes an uncertainty of 0.005 stand for half a kelvin.",
+    minimum=0.0,
 )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from stfusion.errors import UserError
 from stfusion.fusion._fuse import Tally, fuse
 from stfusion.fusion._kernels import accumulate, classify
-from stfusion.fusion._scene import Patch, Scene
+from stfusion.fusion._scene import Patch, Scene, reflectance_unit
 from stfusion.raster.source import Array
 from stfusion.raster.statistics import moments, sample_pixels
 from stfusion.raster.tiles import Tile
@@ -50,7 +50,7 @@ class Starfm:
         window = int(options["window"])
         _check_window(window, scene)
         self.halo = window // 2
-        unit = scene.unit
+        unit = reflectance_unit(context, scene.reference)
         fine, coarse = (float(options[f"{sensor}_uncertainty"]) * unit for sensor in ("fine", "coarse"))
         self._spectral_margin = np.float32(np.hypot(fine, coarse))
         self._temporal_margin = np.float32(np.sqrt(2.0) * coarse)

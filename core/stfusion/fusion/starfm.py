@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stfusion.declaration import Method, Option
-from stfusion.fusion._shared import ALIGNMENT, FIRST_PAIR, GROUP, PREDICTION, SECOND_PAIR_OPTIONAL, TARGET
+from stfusion.fusion._shared import FIRST_PAIR, GROUP, PREDICTION, RESAMPLING, SECOND_PAIR_OPTIONAL, TARGET, UNIT
 
 METHOD = Method(
     id="starfm",
@@ -108,7 +108,8 @@ METHOD = Method(
             "Distance at which the spatial weight has halved: D = 1 + d / A. 0 takes half of the window.",
             minimum=0.0,
         ),
-        *ALIGNMENT,
+        RESAMPLING,
+        UNIT,
     ),
     outputs=(PREDICTION,),
     run="stfusion.fusion._starfm:run",
