@@ -21,6 +21,7 @@ class Literal:
     fine_uncertainty: float = 0.005
     coarse_uncertainty: float = 0.005
     distance_constant: float = 0.0
+    filter: str = "both"
     #: Class map of every pair, (pairs, bands, rows, columns), for the sampling by class.
     class_maps: np.ndarray | None = None
 
@@ -54,7 +55,8 @@ class Literal:
                 if np.isnan(f + c + c2) or not self._similar(fine[k], thresholds[k], k, b, (y, x), (i, j)):
                     continue
                 s, t = abs(f - c), abs(c - c2)
-                if not (s < s_bound and t < t_bound):
+                passed = (s < s_bound, t < t_bound)
+                if not (any(passed) if self.filter == "either" else all(passed)):
                     continue
                 distance = 1 + math.hypot(i - y, j - x) / (self.distance_constant or self.window / 2)
                 if self.logarithmic:

@@ -37,3 +37,17 @@ def test_boreas(tmp_path: Path, pairs: str, options: dict[str, Any], rmse: float
     reached = np.sqrt(((fused - truth) ** 2).mean(axis=(1, 2))).mean()
     assert reached == pytest.approx(rmse, rel=0.03)
     assert outcome.said.of("result")[0]["date"] == "2001-07-11"
+
+
+@pytest.mark.parametrize(
+    ("test", "end", "rmse"), [("Test_1", "t2", 0.00157), ("Test_2", "t4", 0.0742), ("Test_3", "t4", 0.016)]
+)
+def test_simulations_of_the_paper(tmp_path: Path, test: str, end: str, rmse: float) -> None:
+    """The paper's simulated scenes, window 31, where one difference is enough: not worse than a C++ peer's figures."""
+    folder = real_scene("stf_gao_simulations") / test
+    names = {"fine": "Landsat_t1", "coarse": "MODIS_t1", "target": f"MODIS_{end}"}
+    inputs = {role: str(folder / f"sim_{name}.tif") for role, name in names.items()}
+    outcome = run_method("starfm", **inputs, window=31, filter="either", output=str(tmp_path / "fused.tif"))
+    assert outcome.code == 0
+    truth, fused = read_raster(folder / f"sim_Landsat_{end}.tif") / 1e4, read_raster(tmp_path / "fused.tif") / 1e4
+    assert np.sqrt(((fused - truth) ** 2).mean()) <= rmse

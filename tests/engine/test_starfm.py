@@ -55,6 +55,7 @@ options = st.fixed_dictionaries(
         "window": st.sampled_from([3, 5, 9]),
         "classes": st.integers(1, 12),
         "logarithmic": st.booleans(),
+        "filter": st.sampled_from(["both", "either"]),
         "fine_uncertainty": st.sampled_from([0.0, 0.005, 0.02]),
         "coarse_uncertainty": st.sampled_from([0.0, 0.003, 0.01]),
         "distance_constant": st.sampled_from([0.0, 1.5, 20.0]),

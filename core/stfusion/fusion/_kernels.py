@@ -34,16 +34,17 @@ def _add(
     near: float,
     spectral_bound: Array,
     temporal_bound: Array,
+    either: bool | None,
     total: Array,
     weights: Array,
 ) -> None:
     """Add one neighbour of every pixel of a row to ``total`` and ``weights`` where it is similar and within bounds."""
     for x in range(total.size):
-        chosen = (
-            (abs(there[x] - here[x]) <= limit)
-            & (spectral[x] < spectral_bound[x])
-            & (abs(change[x]) < temporal_bound[x])
-        )
+        chosen = abs(there[x] - here[x]) <= limit
+        if either is None:
+            chosen &= (spectral[x] < spectral_bound[x]) & (abs(change[x]) < temporal_bound[x])
+        else:
+            chosen &= (spectral[x] < spectral_bound[x]) | (abs(change[x]) < temporal_bound[x])
         part = weight[x] * near if chosen else np.float32(0)
         value = fine[x] + change[x] if chosen else np.float32(0)
         total[x] += part * value
@@ -60,6 +61,7 @@ def accumulate(
     weight: Array,
     spectral_bound: Array,
     temporal_bound: Array,
+    either: bool | None,
     spatial: Array,
     top: int,
     left: int,
@@ -77,6 +79,8 @@ def accumulate(
         (H, W): fine image F, |F - C|, C2 - C (NaN where invalid) and the weight without its spatial part (0 there).
     spectral_bound, temporal_bound
         (rows, columns): the bounds that ``spectral`` and |change| of a neighbour have to stay below.
+    either
+        True: one of the two is enough. None: both. (A None is known when the kernel is compiled; a False is not.)
     spatial
         (window, window): spatial part of the weights.
     top, left
@@ -118,6 +122,7 @@ def accumulate(
                     spatial[dy + half, dx + half],
                     spectral_bound[row, first:last],
                     temporal_bound[row, first:last],
+                    either,
                     row_sum[first:last],
                     row_weight[first:last],
                 )

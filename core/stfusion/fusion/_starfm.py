@@ -56,6 +56,7 @@ class Starfm:
         self._temporal_margin = np.float32(np.sqrt(2.0) * coarse)
         self._floor = np.float32(_FLOOR * unit)
         self._log_scale = np.float32(_LOG_SCALE / unit) if options["logarithmic"] else None
+        self._either = True if options["filter"] == "either" else None
         self._spatial = _spatial_weights(self.halo, float(options["distance_constant"]))
         self._guides = _Guides(scene, context)
         # Inputs and outputs, and for one band at a time: guides, differences, weights, bounds and sums.
@@ -104,6 +105,7 @@ class Starfm:
                     weight,
                     spectral_bound,
                     temporal_bound,
+                    self._either,
                     self._spatial,
                     *tile.offset,
                     top,

@@ -101,6 +101,15 @@ METHOD = Method(
             maximum=1.0,
         ),
         Option(
+            "filter",
+            "choice",
+            "Neighbours have to pass",
+            "both",
+            "both: a neighbour's spectral and temporal difference have to stay below the bounds of the central pixel, "
+            "as in the paper. either: one of them is enough, which lets more neighbours in.",
+            choices=("both", "either"),
+        ),
+        Option(
             "distance_constant",
             "number",
             "Distance constant A (fine pixels)",
