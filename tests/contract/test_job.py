@@ -50,7 +50,7 @@ def test_two_pairs() -> None:
     )
     assert order.inputs["target"].path == "https://example.org/coarse_2.tif"
     assert order.inputs["fine2"].path == "/vsizip/data.zip/fine_3.tif"
-    assert order.options == plain["options"]
+    assert plain["options"].items() <= order.options.items()  # an option that came later has its default
     assert (order.seed, order.device, order.memory_mb, order.threads) == (7, "cpu", 1024, 2)
 
 
