@@ -6,7 +6,13 @@ import os
 import sys
 from pathlib import Path
 
+from hypothesis import settings
+
 CORE = str(Path(__file__).resolve().parents[2] / "core")
 sys.path[:0] = [CORE, str(Path(__file__).parent)]
 # For the engines that tests start as processes of their own.
 os.environ["PYTHONPATH"] = CORE
+
+# No test is a timed test, on a loaded machine least of all.
+settings.register_profile("stf", deadline=None, print_blob=True)
+settings.load_profile("stf")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from stfusion.errors import Cancelled, OutOfMemory
+from stfusion.errors import OutOfMemory
 from stfusion.raster.source import Array, Box
 from stfusion.run import Context
 
@@ -91,16 +91,16 @@ class _Progress:
         self._begin, self._end = begin, end
         self._done = 0.0
         self._lock = threading.Lock()
-        self._aborted = False
+        self._failure: BaseException | None = None
 
-    def abort(self) -> None:
-        """Make the threads that still work give up: one of them has failed."""
-        self._aborted = True
+    def fail(self, error: BaseException) -> None:
+        """Make the threads that still work give up with the error of the one that failed first."""
+        self._failure = self._failure or error
 
     def advance(self, pixels: float) -> None:
         self._context.stop.check()
-        if self._aborted:
-            raise Cancelled("Another tile failed.")
+        if self._failure is not None:
+            raise self._failure
         with self._lock:
             self._done += pixels
             share = min(1.0, self._done / self._pixels)
@@ -125,8 +125,12 @@ def run_tiles(
     progress = _Progress(context, shape[0] * shape[1], *span)
 
     def work(part: Tile) -> Array:
-        part.advance(0.0)  # a tile that waited does not begin once the run is to stop
-        return compute(part)
+        try:
+            part.advance(0.0)  # a tile that waited does not begin once the run is to stop
+            return compute(part)
+        except BaseException as error:
+            progress.fail(error)
+            raise
 
     pending: deque[tuple[Box, Future[Array]]] = deque()
     with ThreadPoolExecutor(context.threads) as pool:
@@ -141,8 +145,8 @@ def run_tiles(
             while pending:
                 done, future = pending.popleft()
                 write(done, future.result())
-        except BaseException:
-            progress.abort()
+        except BaseException as error:
+            progress.fail(error)
             for _, future in pending:
                 future.cancel()
             raise
