@@ -8,7 +8,7 @@ from stfusion.fusion._shared import FIRST_PAIR, GROUP, PREDICTION, RESAMPLING, T
 METHOD = Method(
     id="copy_fine",
     operation="fuse",
-    title="Copy of the fine image (baseline)",
+    title="Baseline: copy of the fine image",
     group=GROUP,
     summary="Takes the fine image of the pair for the target date, as if nothing had changed.",
     description=(

@@ -8,7 +8,7 @@ from stfusion.fusion._shared import FIRST_PAIR, GROUP, PREDICTION, RESAMPLING, T
 METHOD = Method(
     id="fine_plus_difference",
     operation="fuse",
-    title="Fine + coarse difference (baseline)",
+    title="Baseline: fine + coarse difference",
     group=GROUP,
     summary="Adds the coarse change between the dates, resampled to the fine grid, to the fine image.",
     description=(

@@ -8,7 +8,7 @@ from stfusion.fusion._shared import FIRST_PAIR, GROUP, PREDICTION, RESAMPLING, T
 METHOD = Method(
     id="upsampled_coarse",
     operation="fuse",
-    title="Upsampled coarse image (baseline)",
+    title="Baseline: upsampled coarse image",
     group=GROUP,
     summary="Takes the coarse image of the target date, resampled to the fine grid.",
     description=(
