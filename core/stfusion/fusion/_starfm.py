@@ -15,7 +15,7 @@ from stfusion.fusion._scene import Patch, Scene, reflectance_unit
 from stfusion.raster.source import Array
 from stfusion.raster.statistics import moments, sample_pixels
 from stfusion.raster.tiles import Tile
-from stfusion.run import Context, Stop
+from stfusion.run import Context
 
 #: Floor of the spectral and temporal differences, in reflectance: one step of reflectance stored as 0..10000.
 _FLOOR = 1e-4
@@ -144,7 +144,7 @@ class _Guides:
             if self._by_class:
                 pixels = sample_pixels(pair.fine, _SAMPLE, context.stop)
                 groups = [self._bands] if self._joint else [[band] for band in range(scene.bands)]
-                self._centres.append([_cluster(pixels[group], classes, context, context.stop) for group in groups])
+                self._centres.append([_cluster(pixels[group], classes, context) for group in groups])
             else:
                 std = moments(pair.fine, context.stop).std
                 self._thresholds.append((2.0 * std / classes).astype(np.float32))
@@ -209,7 +209,7 @@ def _spatial_weights(half: int, constant: float) -> Array:
     return weights
 
 
-def _cluster(pixels: Array, classes: int, context: Context, stop: Stop) -> Array:
+def _cluster(pixels: Array, classes: int, context: Context) -> Array:
     """Centres (classes, bands) of k-means on pixels (bands, pixels).
 
     Raises
@@ -225,7 +225,7 @@ def _cluster(pixels: Array, classes: int, context: Context, stop: Stop) -> Array
             f"The fine image has {distinct} different pixels (of {pixels.shape[1]} sampled) and {classes} classes are "
             "asked for; take fewer classes, or sampling by threshold."
         )
-    stop.check()
+    context.stop.check()
     fitted = KMeans(classes, n_init=1, random_state=context.job.seed).fit(pixels.T)
     centres: Array = fitted.cluster_centers_.astype(np.float32)
     return centres
