@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from odc.geo.geobox import GeoBox
 
 from stfusion.errors import UserError
 from stfusion.raster.source import AlignedSource, Array, Box, Source, pixel_ratio
@@ -43,11 +42,6 @@ class Scene:
     reference: Source
     pairs: list[Pair]
     target: AlignedSource
-
-    @property
-    def grid(self) -> GeoBox:
-        """The grid of the scene: the reference fine image's."""
-        return self.reference.grid
 
     @property
     def shape(self) -> tuple[int, int]:
