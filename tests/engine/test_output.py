@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
 import signal
@@ -166,7 +165,6 @@ def test_disk_full_while_writing(tmp_path: Path, inputs: dict[str, str], limit: 
     flags = [part for name in ("fine", "coarse", "target") for part in (f"--{name}", inputs[name])]
     done = subprocess.run(
         [sys.executable, "-m", "stfusion", "fuse", "starfm", *flags, "--window", "3", "--out", str(old)],
-        env={**os.environ, "NUMBA_DISABLE_JIT_CACHE": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -48,6 +48,12 @@ def qgis_process(tmp_path):
     return call
 
 
+def run_starfm(qgis_process, scene, window):
+    """STARFM on the small scene."""
+    inputs = (f"FINE={scene.fine}", f"COARSE={scene.coarse}", f"TARGET={scene.target}")
+    return qgis_process("run", "stf:starfm", "--", *inputs, f"WINDOW={window}", f"OUTPUT={scene.out}")
+
+
 def test_lists_the_algorithms(qgis_process):
     done = qgis_process("list")
     assert done.returncode == 0, done.stderr
@@ -79,10 +85,7 @@ def test_fuses(qgis_process, scene):
 def test_a_missing_engine_is_one_sentence(qgis_process, scene, tmp_path):
     settings = tmp_path / "config" / "profiles" / "default" / "QGIS" / "QGIS3.ini"
     settings.write_text(SETTINGS.format(python=tmp_path / "gone"), encoding="utf-8")
-    done = qgis_process(
-        "run", "stf:starfm", "--", f"FINE={scene.fine}", f"COARSE={scene.coarse}", f"TARGET={scene.target}",
-        "WINDOW=11", f"OUTPUT={scene.out}",
-    )
+    done = run_starfm(qgis_process, scene, window=11)
     assert done.returncode != 0
     said = done.stdout + done.stderr
     assert f"The Python of the STF engine, '{tmp_path / 'gone'}', is not there or cannot be run" in said
@@ -90,10 +93,7 @@ def test_a_missing_engine_is_one_sentence(qgis_process, scene, tmp_path):
 
 
 def test_the_engines_refusal_is_one_sentence(qgis_process, scene):
-    done = qgis_process(
-        "run", "stf:starfm", "--", f"FINE={scene.fine}", f"COARSE={scene.coarse}", f"TARGET={scene.target}",
-        "WINDOW=499", f"OUTPUT={scene.out}",
-    )
+    done = run_starfm(qgis_process, scene, window=499)
     assert done.returncode != 0
     said = done.stdout + done.stderr
     assert "The window of 499 pixels is larger than Fine image of the pair" in said
@@ -101,10 +101,7 @@ def test_the_engines_refusal_is_one_sentence(qgis_process, scene):
 
 
 def test_says_what_is_wrong_and_fails(qgis_process, scene):
-    done = qgis_process(
-        "run", "stf:starfm", "--", f"FINE={scene.fine}", f"COARSE={scene.coarse}", f"TARGET={scene.target}",
-        "WINDOW=10", f"OUTPUT={scene.out}",
-    )
+    done = run_starfm(qgis_process, scene, window=10)
     assert done.returncode != 0
     assert "'Window (fine pixels)' is 10, an even number; take 11." in done.stdout + done.stderr
     assert not os.path.exists(scene.out)

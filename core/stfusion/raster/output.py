@@ -100,7 +100,10 @@ class Output:
         self._lock = threading.Lock()
         self._bytes = like.shape[0] * like.shape[1] * len(like.bands) * self.encoding.dtype.itemsize
         self._make_folder(stop)
-        self._tiles = self._create(like)
+        try:
+            self._tiles = self._create(like)
+        except (RasterioError, CPLE_BaseError) as error:
+            raise self._full(error) from error
 
     def _make_folder(self, stop: Stop) -> None:
         parent = self.path.parent
