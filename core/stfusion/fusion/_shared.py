@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from stfusion.declaration import Option, Output, Role
 
 GROUP = "Spatiotemporal fusion"
@@ -32,7 +34,7 @@ TARGET = Role(
     "Coarse image of the date to predict, of the same sensor as the coarse image of the pair.",
 )
 
-SECOND_PAIR_OPTIONAL = (
+SECOND_PAIR = (
     Role(
         "fine2",
         "Fine image of the second pair",
@@ -40,7 +42,6 @@ SECOND_PAIR_OPTIONAL = (
         "pair2",
         "Fine image of a second reference date, best on the other side of the target date. Where one pair has a gap, "
         "the other serves the pixel.",
-        required=False,
     ),
     Role(
         "coarse2",
@@ -48,9 +49,10 @@ SECOND_PAIR_OPTIONAL = (
         "coarse",
         "pair2",
         "Coarse image of the same date as the fine image of the second pair.",
-        required=False,
     ),
 )
+
+SECOND_PAIR_OPTIONAL = tuple(replace(role, required=False) for role in SECOND_PAIR)
 
 PREDICTION = Output(
     "output",
