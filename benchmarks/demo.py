@@ -22,9 +22,9 @@ import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
 
 from scenes import ROOT, SCENES, Files, Scene, prepare
-from stfusion.assessment import picture
-from stfusion.assessment.metrics import METRICS, Assessment, assess
-from stfusion.assessment.picture import Panel
+from stfusion.assessment import _picture as picture
+from stfusion.assessment._metrics import METRICS, Assessment, assess
+from stfusion.assessment._picture import Panel
 from stfusion.errors import EnvironmentFault, StfError
 from stfusion.job import Input
 from stfusion.raster.source import AlignedSource, Box, Source

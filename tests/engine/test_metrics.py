@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from stfusion.assessment.metrics import METRICS, assess
+from stfusion.assessment._metrics import METRICS, assess
 
 
 def pair(seed=0, shape=(3, 24, 31), hole=0.0):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from stfusion.assessment import picture
-from stfusion.assessment.picture import Panel, default_bands, draw
+from stfusion.assessment import _picture as picture
+from stfusion.assessment._picture import Panel, default_bands, draw
 
 
 def images(bands=4, shape=(40, 60)):
