@@ -47,11 +47,14 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Role:
-    """An input image and its part in the method: its sensor ("fine" or "coarse") and its epoch (:data:`EPOCHS`)."""
+    """An input image and its part in the method: its sensor ("fine" or "coarse") and its epoch (:data:`EPOCHS`).
+
+    A map of "classes" belongs to no date: it has one band and neither mask nor nodata value of the user's own.
+    """
 
     id: str
     title: str
-    sensor: Literal["fine", "coarse"]
+    sensor: Literal["fine", "coarse", "classes"]
     epoch: str
     help: str
     required: bool = True
@@ -84,6 +87,15 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Result:
+    """Something to read that a run gives besides its outputs: the path of an HTML file in one of them."""
+
+    id: str
+    kind: Literal["html"]
+    title: str
+
+
+@dataclass(frozen=True)
 class Method:
     """A method, complete: identity, source, inputs, options, outputs and the function that runs it.
 
@@ -103,6 +115,7 @@ class Method:
     options: tuple[Option, ...]
     outputs: tuple[Output, ...]
     run: str
+    results: tuple[Result, ...] = ()
     tags: tuple[str, ...] = ()
     needs: Literal["base", "networks"] = "base"
 
@@ -121,12 +134,16 @@ class Method:
         """Every value that a user can give, in the order of the form: inputs, bands, dates, options, outputs."""
         return (*self._inputs(), *self._per_sensor(), *self._dates(), *self._options(), *self._outputs())
 
+    def _images(self) -> list[Role]:
+        """The roles of images with a date, not of maps."""
+        return [role for role in self.roles if role.sensor != "classes"]
+
     def _inputs(self) -> Iterator[Parameter]:
         for role in self.roles:
             yield Parameter(
                 role.id, "raster", role.title, role.help, (f"inputs.{role.id}.path",), required=role.required
             )
-        for role in self.roles:
+        for role in self._images():
             yield Parameter(
                 f"{role.id}_mask",
                 "mask",
@@ -138,7 +155,7 @@ class Method:
             )
 
     def _per_sensor(self) -> Iterator[Parameter]:
-        for sensor in dict.fromkeys(role.sensor for role in self.roles):
+        for sensor in dict.fromkeys(role.sensor for role in self._images()):
             roles = [role.id for role in self.roles if role.sensor == sensor]
             yield Parameter(
                 f"{sensor}_bands",
@@ -160,7 +177,7 @@ class Method:
             )
 
     def _dates(self) -> Iterator[Parameter]:
-        for epoch in dict.fromkeys(role.epoch for role in self.roles):
+        for epoch in dict.fromkeys(role.epoch for role in self._images()):
             roles = [role for role in self.roles if role.epoch == epoch]
             yield Parameter(
                 f"{epoch}_date",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -26,22 +29,41 @@ class Pair:
     coarse: AlignedSource
 
 
-@dataclass(frozen=True)
 class Patch:
-    """What a method reads of a tile: fine and coarse (bands, rows, columns) of every pair, and the target's coarse."""
+    """What a method reads of a tile, each image (bands, rows, columns) when it is first asked for; NaN is invalid."""
 
-    fine: list[Array]
-    coarse: list[Array]
-    target: Array
+    def __init__(self, scene: Scene, box: Box) -> None:
+        self._scene = scene
+        self.box = box
+
+    @cached_property
+    def fine(self) -> list[Array]:
+        """The fine image of every pair."""
+        return [pair.fine.read(self.box) for pair in self._scene.pairs]
+
+    @cached_property
+    def coarse(self) -> list[Array]:
+        """The coarse image of every pair, on the fine grid."""
+        return [pair.coarse.read(self.box) for pair in self._scene.pairs]
+
+    @cached_property
+    def target(self) -> Array:
+        """The coarse image of the target date, on the fine grid."""
+        return self._scene.target.read(self.box)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One or two pairs and the coarse image of the target date, on one grid."""
+    """One or two pairs and the coarse image of the target date, on one grid.
+
+    ``classes`` is the user's class map; ``images`` are all other inputs by their roles.
+    """
 
     reference: Source
     pairs: list[Pair]
     target: AlignedSource
+    classes: AlignedSource | None = None
+    images: Mapping[str, AlignedSource] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -54,12 +76,8 @@ class Scene:
         return len(self.reference.bands)
 
     def read(self, box: Box) -> Patch:
-        """Read a window of all images."""
-        return Patch(
-            [pair.fine.read(box) for pair in self.pairs],
-            [pair.coarse.read(box) for pair in self.pairs],
-            self.target.read(box),
-        )
+        """A window of all images."""
+        return Patch(self, box)
 
 
 def open_scene(context: Context, cache_bytes: int) -> Scene:
@@ -74,12 +92,11 @@ def open_scene(context: Context, cache_bytes: int) -> Scene:
         An input cannot be used; the sentence names it, the values and the remedy.
     """
     job = context.job
-    sources = {
-        role.id: Source(role.title, job.inputs[role.id]) for role in context.method.roles if role.id in job.inputs
-    }
-    sensors = {role.id: role.sensor for role in context.method.roles}
+    sensors = {role.id: role.sensor for role in context.method.roles if role.id in job.inputs}
+    opened = {role.id: Source(role.title, job.inputs[role.id]) for role in context.method.roles if role.id in sensors}
+    sources = {name: source for name, source in opened.items() if sensors[name] != "classes"}
     fine = sources["fine"]
-    _check_output(job.outputs["output"], sources, [image.mask for image in job.inputs.values()])
+    _check_output(job.outputs["output"], opened, [image.mask for image in job.inputs.values()])
     _check_bands(fine, sources)
     share = cache_bytes // len(sources)
     images = {name: _align(context, source, fine, sensors[name], share) for name, source in sources.items()}
@@ -87,7 +104,7 @@ def open_scene(context: Context, cache_bytes: int) -> Scene:
     pairs = [Pair(images["fine"], images["coarse"])]
     if "fine2" in images:
         pairs.append(Pair(images["fine2"], images["coarse2"]))
-    return Scene(fine, pairs, images["target"])
+    return Scene(fine, pairs, images["target"], _class_map(opened.get("class_map"), fine), images)
 
 
 def _check_output(output: str, sources: dict[str, Source], masks: list[str | None]) -> None:
@@ -105,6 +122,22 @@ def _check_bands(fine: Source, sources: dict[str, Source]) -> None:
             )
 
 
+def _class_map(source: Source | None, fine: Source) -> AlignedSource | None:
+    if source is None:
+        return None
+    if len(source.bands) > 1 or source.dtype.kind not in "iu":
+        raise UserError(
+            f"{source} has {len(source.bands)} band(s) of type {source.dtype}, and a class map has one of whole "
+            "numbers; choose another raster, or none to let k-means find classes."
+        )
+    if source.grid != fine.grid and (source.grid.crs is None or fine.grid.crs is None):
+        _refuse_without_crs(source, fine)
+    image = AlignedSource(source, fine.grid, "nearest")
+    if not image.overlaps():
+        _refuse_apart(source, fine)
+    return image
+
+
 def _align(context: Context, source: Source, fine: Source, sensor: str, cache_bytes: int) -> AlignedSource:
     """The source on the grid of the fine image, with a note where it has to be resampled."""
     if source.grid != fine.grid and (source.grid.crs is None or fine.grid.crs is None):
@@ -114,10 +147,7 @@ def _align(context: Context, source: Source, fine: Source, sensor: str, cache_by
     if image.same_grid:
         return image
     if not image.overlaps():
-        raise UserError(
-            f"{source} and {fine} do not overlap ({source.crs_name} and {fine.crs_name}); choose images of the same "
-            "place, or check their coordinate systems."
-        )
+        _refuse_apart(source, fine)
     ratio = min(pixel_ratio(source.grid, fine.grid))
     if sensor == "coarse" and ratio < _SWAPPED:
         raise UserError(
@@ -129,7 +159,14 @@ def _align(context: Context, source: Source, fine: Source, sensor: str, cache_by
     return image
 
 
-def _refuse_without_crs(source: Source, fine: Source) -> None:
+def _refuse_apart(source: Source, fine: Source) -> NoReturn:
+    raise UserError(
+        f"{source} and {fine} do not overlap ({source.crs_name} and {fine.crs_name}); choose images of the same "
+        "place, or check their coordinate systems."
+    )
+
+
+def _refuse_without_crs(source: Source, fine: Source) -> NoReturn:
     if source.grid.crs is None and fine.grid.crs is None:
         raise UserError(
             f"{source} ({source.shape[1]} x {source.shape[0]} pixels) and {fine} ({fine.shape[1]} x {fine.shape[0]}) "

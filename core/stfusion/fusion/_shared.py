@@ -54,6 +54,16 @@ SECOND_PAIR = (
 
 SECOND_PAIR_OPTIONAL = tuple(replace(role, required=False) for role in SECOND_PAIR)
 
+CLASS_MAP = Role(
+    "class_map",
+    "Class map",
+    "classes",
+    "class_map",
+    "Land cover or any other classes, one whole number a class, for pixels of the fine image; resampled to its grid by "
+    "nearest neighbour. Without it the fine image is classified by k-means.",
+    required=False,
+)
+
 PREDICTION = Output(
     "output",
     "raster_out",
@@ -79,4 +89,26 @@ UNIT = Option(
     "0..10000. Options in reflectance are multiplied by it. 0 finds it from the data and says which it took; for "
     "temperature in kelvin, 100 makes an uncertainty of 0.005 stand for half a kelvin.",
     minimum=0.0,
+)
+
+RATIO = Option(
+    "ratio",
+    "integer",
+    "Ratio of coarse to fine pixel size",
+    0,
+    "Fine pixels along a coarse pixel. 0 takes it from the files; needed when the coarse images were already resampled "
+    "to the fine grid.",
+    minimum=0,
+    maximum=200,
+)
+
+CLASSES = Option(
+    "classes",
+    "integer",
+    "Number of classes",
+    6,
+    "Classes that k-means divides the fine image into; not used with a class map.",
+    minimum=1,
+    maximum=100,
+    advanced=False,
 )

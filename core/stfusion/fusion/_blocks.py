@@ -1,0 +1,166 @@
+"""The scene on its coarse grid: blocks of fine pixels, one for each coarse pixel, for methods that compute there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from stfusion.errors import UserError
+from stfusion.fusion._scene import Scene
+from stfusion.raster.source import AlignedSource, Array, Box, pixel_ratio
+from stfusion.run import Context
+
+Floats = npt.NDArray[np.floating]
+
+#: Fine pixels along a part of the scene that is read at once in a pass over the whole of it.
+_PART = 512
+#: Memory for the averaged blocks of an image.
+_CACHE = 2**24
+#: A ratio this near to a whole number, in fine pixels over the whole image, is that number.
+_DRIFT = 0.5
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks of ``ratio`` x ``ratio`` fine pixels that cover a scene; the outermost may reach beyond it.
+
+    ``top`` and ``left`` are the fine row and column of the first block's first pixel (0 or negative), ``shape`` the
+    number of blocks, ``fine_shape`` the number of fine pixels.
+    """
+
+    ratio: int
+    top: int
+    left: int
+    shape: tuple[int, int]
+    fine_shape: tuple[int, int]
+
+    def covering(self, pixels: Box) -> Box:
+        """The blocks that touch a window of fine pixels."""
+        s = self.ratio
+        return Box(
+            (pixels.top - self.top) // s,
+            -(-(pixels.bottom - self.top) // s),
+            (pixels.left - self.left) // s,
+            -(-(pixels.right - self.left) // s),
+        )
+
+    def pixels(self, blocks: Box) -> Box:
+        """The fine pixels of a window of blocks, cut at the scene."""
+        s = self.ratio
+        return Box(
+            max(0, self.top + blocks.top * s),
+            min(self.fine_shape[0], self.top + blocks.bottom * s),
+            max(0, self.left + blocks.left * s),
+            min(self.fine_shape[1], self.left + blocks.right * s),
+        )
+
+    def parts(self) -> Iterator[tuple[Box, Box]]:
+        """The whole scene in windows of whole blocks, the same whatever the tiles: blocks, and their fine pixels."""
+        side = max(1, _PART // self.ratio)
+        for top in range(0, self.shape[0], side):
+            for left in range(0, self.shape[1], side):
+                blocks = Box(top, min(top + side, self.shape[0]), left, min(left + side, self.shape[1]))
+                yield blocks, self.pixels(blocks)
+
+    def sums(self, values: Floats, pixels: Box) -> Floats:
+        """Sums (n, block rows, block columns) of values (n, rows, columns) over the blocks that touch a window.
+
+        A block that is cut by the window gets the sum of what is inside.
+        """
+        blocks = self.covering(pixels)
+        rows = self.top + self.ratio * np.arange(blocks.top, blocks.bottom) - pixels.top
+        columns = self.left + self.ratio * np.arange(blocks.left, blocks.right) - pixels.left
+        along = np.add.reduceat(values, np.maximum(rows, 0), axis=1)
+        summed: Floats = np.add.reduceat(along, np.maximum(columns, 0), axis=2)
+        return summed
+
+    def means(self, values: Floats, pixels: Box) -> tuple[Floats, Floats]:
+        """Means over the valid (not NaN) pixels of every block, NaN where there are none, and their number.
+
+        Both are float64: (n, block rows, block columns), and (block rows, block columns) for the first image, whose
+        valid pixels are those of all.
+        """
+        valid = ~np.isnan(values[:1])
+        counts = self.sums(valid.astype(np.float64), pixels)[0]
+        total = self.sums(np.where(valid, values, 0.0).astype(np.float64, copy=False), pixels)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return total / counts, counts
+
+    def spread(self, values: npt.NDArray[np.generic], blocks: Box, pixels: Box) -> npt.NDArray[np.generic]:
+        """Block values (..., block rows, block columns) repeated on the fine pixels of a window inside the blocks."""
+        rows = (np.arange(pixels.top, pixels.bottom) - self.top) // self.ratio - blocks.top
+        columns = (np.arange(pixels.left, pixels.right) - self.left) // self.ratio - blocks.left
+        return values[..., rows[:, None], columns]
+
+
+class CoarseScene:
+    """A scene's coarse images on the grid of its blocks.
+
+    A native coarse grid that nests with the fine one is used as it is; any other is averaged by area into blocks of
+    the nearest whole ratio. Coarse images that were already resampled to the fine grid are averaged back.
+
+    Raises
+    ------
+    UserError
+        The coarse pixels are as large as the fine ones and no ratio is given, or there are too few blocks.
+    """
+
+    def __init__(self, scene: Scene, context: Context) -> None:
+        self._scene = scene
+        self.blocks = _lay(scene, int(context.options["ratio"]))
+        fine = scene.reference.grid
+        place = Affine.translation(self.blocks.left, self.blocks.top) @ Affine.scale(self.blocks.ratio)
+        grid = GeoBox(self.blocks.shape, fine.affine @ place, fine.crs)
+        self._pairs = [_averaged(pair.coarse, grid) for pair in scene.pairs]
+        self._target = _averaged(scene.target, grid)
+
+    def pair(self, number: int, blocks: Box) -> Array:
+        """Coarse values (bands, block rows, block columns) of a pair's date; NaN is invalid."""
+        return self._read(self._pairs[number], self._scene.pairs[number].coarse, blocks)
+
+    def target(self, blocks: Box) -> Array:
+        """Coarse values (bands, block rows, block columns) of the target date; NaN is invalid."""
+        return self._read(self._target, self._scene.target, blocks)
+
+    def _read(self, averaged: AlignedSource | None, on_fine_grid: AlignedSource, blocks: Box) -> Array:
+        if averaged is not None:
+            return averaged.read(blocks)
+        pixels = self.blocks.pixels(blocks)
+        means, _ = self.blocks.means(on_fine_grid.read(pixels), pixels)
+        return means.astype(np.float32)
+
+
+def _averaged(image: AlignedSource, grid: GeoBox) -> AlignedSource | None:
+    """The image on the grid of the blocks; none where it lies on the fine grid and its pixels are averaged instead."""
+    return None if image.same_grid else AlignedSource(image.source, grid, "average", cache_bytes=_CACHE)
+
+
+def _lay(scene: Scene, given: int) -> Blocks:
+    """The blocks of a scene: on the native grid of the target's coarse image where that nests with the fine grid."""
+    fine, coarse = scene.reference.grid, scene.target.source.grid
+    rows, columns = scene.shape
+    wide = 1.0 if scene.target.same_grid else float(np.mean(pixel_ratio(coarse, fine)))
+    ratio = given or round(wide)
+    if ratio < 2:
+        raise UserError(
+            f"{scene.target.source} and {scene.reference} have a ratio of {wide:.3g}, and at least 2 is needed; give "
+            "'Ratio of coarse to fine pixel size' if the coarse images were resampled to the fine grid before."
+        )
+    top = left = 0
+    if not scene.target.same_grid and coarse.crs == fine.crs:
+        place = ~fine.affine @ coarse.affine
+        nests = np.abs([place.a - ratio, place.e - ratio]).max() * max(rows, columns) / ratio < _DRIFT
+        if nests and place.b == place.d == 0:
+            top, left = -(-round(place.f) % ratio), -(-round(place.c) % ratio)
+    shape = (-(-(rows - top) // ratio), -(-(columns - left) // ratio))
+    if min(shape) < 3:
+        raise UserError(
+            f"{scene.reference} ({columns} x {rows} pixels) covers {shape[1]} x {shape[0]} coarse pixels of "
+            f"{scene.target.source}, and at least 3 x 3 are needed; take a larger fine image or a smaller ratio."
+        )
+    return Blocks(ratio, top, left, shape, scene.shape)
