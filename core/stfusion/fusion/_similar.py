@@ -7,6 +7,7 @@ CPU (vector instructions) and, a thread for each pixel, a GPU.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
