@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
+from stfusion.cost import cpu_seconds, peak_memory_mb
 from stfusion.declaration import Method, Scalar
 from stfusion.errors import Cancelled, EnvironmentFault, OutOfMemory, StfError
 from stfusion.job import Job
@@ -18,6 +19,8 @@ from stfusion.protocol import Reporter
 
 #: Seconds that a stopped run has to end by itself before it is ended.
 GRACE_SECONDS = 1.5
+#: Names of the metrics that every run reports of its process at its end.
+CPU_SECONDS, PEAK_MEMORY = "Processor seconds", "Peak memory in MB"
 
 
 class Stop:
@@ -142,6 +145,8 @@ def run(job: Job, reporter: Reporter, stop: Stop | None = None) -> int:
     finally:
         context.stop.finished()
     reporter.progress(100.0)
+    reporter.metric(CPU_SECONDS, cpu_seconds())
+    reporter.metric(PEAK_MEMORY, peak_memory_mb())
     reporter.result(outputs)
     return 0
 

@@ -10,6 +10,7 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingException,
     QgsProcessingFeedback,
+    QgsProcessingOutputHtml,
     QgsProcessingOutputString,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterNumber,
@@ -87,6 +88,8 @@ class MethodAlgorithm(StfAlgorithm):
             self.addParameter(definition(declared))
         if self._target():
             self.addOutput(QgsProcessingOutputString(DATE, "Date of the result"))
+        for found in self._method.results:
+            self.addOutput(QgsProcessingOutputHtml(key(found.id), found.title))
         seed = QgsProcessingParameterNumber(SEED, "Seed of random numbers", defaultValue=0, minValue=0)
         self.addParameter(finish(seed, "The same seed gives the same result.", advanced=True))
         export = QgsProcessingParameterFileDestination(

@@ -1,7 +1,8 @@
-"""A picture of a fusion: images side by side on one stretch, and the error with its own colour bar."""
+"""Pictures of fused images: images side by side on one stretch, errors with a colour bar, scatter plots."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -16,12 +18,16 @@ from numpy.typing import NDArray
 STRETCH = (2.0, 98.0)
 #: Percentile of the error that gets the brightest colour.
 ERROR_LIMIT = 99.0
+ERROR_LABEL = "Mean absolute error of the bands"
 COLUMNS = 3
 PANEL_INCHES = 3.6
 TITLE_INCHES = 0.35
 COLOUR_BAR_INCHES = 1.0
 DOTS_PER_INCH = 110
 HATCH = "////"
+#: Cells along an axis of a scatter plot, and the percentiles of the values that it reaches.
+SCATTER_CELLS, SCATTER_RANGE = 100, (0.1, 99.9)
+SCATTER_INCHES, SCATTER_COLUMNS = 2.3, 6
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,42 @@ class Panel:
 
     title: str
     image: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How images are shown so that they can be compared.
+
+    ``bands`` are numbers from 1: one in grey, or red, green and blue; ``limits`` are what is black and white in each.
+    ``error_limit`` gets the brightest colour of an error, ``error_label`` stands at its colour bar.
+
+    Raises
+    ------
+    ValueError
+        ``bands`` has neither one nor three numbers.
+    """
+
+    bands: Sequence[int]
+    limits: list[tuple[float, float]]
+    error_limit: float
+    error_label: str
+
+    @classmethod
+    def of(
+        cls, images: Sequence[NDArray[Any]], errors: Sequence[NDArray[Any]], bands: Sequence[int], label: str
+    ) -> Look:
+        """The look that suits images and absolute errors (bands, rows, columns): percentiles of all valid values."""
+        if len(bands) not in (1, 3):
+            raise ValueError(f"A picture shows one band or three, and not {len(bands)}.")
+        limits = [_limits(np.concatenate([image[band - 1].ravel() for image in images])) for band in bands]
+        shown = np.concatenate([error.mean(axis=0).ravel() for error in errors])
+        shown = shown[np.isfinite(shown)]
+        limit = float(np.percentile(shown, ERROR_LIMIT)) if shown.size else 1.0
+        return cls(bands, limits, limit or 1.0, label)
+
+    def colours(self, image: NDArray[Any]) -> NDArray[np.float64]:
+        """Red, green, blue and opacity of an image as it is shown."""
+        return _colours(image[np.array(self.bands) - 1].astype(np.float64), self.limits)
 
 
 def default_bands(count: int) -> tuple[int, ...]:
@@ -42,7 +84,7 @@ def draw(
     panels: Sequence[Panel],
     error: Panel,
     bands: Sequence[int],
-    error_label: str = "Mean absolute error of the bands",
+    error_label: str = ERROR_LABEL,
 ) -> None:
     """Write a PNG with the panels and the error, three in a row.
 
@@ -58,35 +100,66 @@ def draw(
         Bands to show, from 1: red, green and blue of the picture, or a single one in grey.
     error_label
         Label of the colour bar, with the unit.
-
-    Raises
-    ------
-    ValueError
-        ``bands`` has neither one nor three numbers.
     """
-    if len(bands) not in (1, 3):
-        raise ValueError(f"A picture shows one band or three, and not {len(bands)}.")
-    index = np.array(bands) - 1
-    images = [panel.image[index].astype(np.float64) for panel in panels]
-    limits = [_limits(np.concatenate([image[channel].ravel() for image in images])) for channel in range(len(bands))]
-    rows = -(-(len(panels) + 1) // COLUMNS)
-    tall = error.image.shape[1] / error.image.shape[2]
-    size = PANEL_INCHES * COLUMNS + COLOUR_BAR_INCHES, (PANEL_INCHES * tall + TITLE_INCHES) * rows
+    look = Look.of([panel.image for panel in panels], [error.image], bands, error_label)
+    Path(path).write_bytes(maps(panels, look, error))
+
+
+def maps(panels: Sequence[Panel], look: Look, error: Panel | None = None) -> bytes:
+    """A PNG with images and then, if there is one, an absolute error (the mean of its bands), three in a row."""
+    count = len(panels) + (error is not None)
+    columns = min(COLUMNS, count)
+    rows = -(-count // columns)
+    tall = panels[0].image.shape[1] / panels[0].image.shape[2]
+    size = PANEL_INCHES * columns + COLOUR_BAR_INCHES, (PANEL_INCHES * tall + TITLE_INCHES) * rows
     figure = Figure(size, dpi=DOTS_PER_INCH, layout="constrained")
-    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
-    for axis, panel, image in zip(axes, panels, images, strict=False):
+    for axis, panel in zip(axes, panels, strict=False):
         _prepare(axis, panel.title)
-        axis.imshow(_colours(image, limits), interpolation="none")
-    _draw_error(figure, axes[len(panels)], error, error_label)
-    figure.savefig(path, format="png")
+        axis.imshow(look.colours(panel.image), interpolation="none")
+    if error is not None:
+        _draw_error(figure, axes[len(panels)], error, look)
+    return _png(figure)
 
 
-def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Values that become black and white."""
+def scatter(predicted: NDArray[Any], truth: NDArray[Any], names: Sequence[str]) -> bytes:
+    """A PNG with the density of predicted over true values (bands, rows, cols), a plot for each band, and the 1:1 line.
+
+    NaN is left out; both axes reach over the percentiles 0.1 to 99.9 of the values of the band.
+    """
+    columns = min(SCATTER_COLUMNS, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure((SCATTER_INCHES * columns, SCATTER_INCHES * rows + 0.2), dpi=DOTS_PER_INCH, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[len(names) :]:
+        axis.set_axis_off()
+    for axis, name, guess, fact in zip(axes, names, predicted, truth, strict=False):
+        valid = np.isfinite(guess) & np.isfinite(fact)
+        low, high = _limits(np.concatenate([guess[valid], fact[valid]]), SCATTER_RANGE)
+        axis.hist2d(
+            fact[valid], guess[valid], SCATTER_CELLS, ((low, high), (low, high)), cmin=1, norm=LogNorm(), cmap="viridis"
+        )
+        axis.axline((low, low), slope=1, color="crimson", linewidth=0.8)
+        axis.set(title=name, xlim=(low, high), ylim=(low, high), aspect="equal")
+        axis.title.set_fontsize(9)
+        axis.tick_params(labelsize=6)
+    figure.supxlabel("True", fontsize=8)
+    figure.supylabel("Predicted", fontsize=8)
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()
+
+
+def _limits(values: NDArray[Any], percentiles: tuple[float, float] = STRETCH) -> tuple[float, float]:
+    """Two percentiles of the valid values, the second above the first."""
     values = values[np.isfinite(values)]
-    low, high = np.percentile(values, STRETCH) if values.size else (0.0, 1.0)
+    low, high = np.percentile(values, percentiles) if values.size else (0.0, 1.0)
     return float(low), float(high if high > low else low + 1)
 
 
@@ -106,10 +179,8 @@ def _prepare(axis: Axes, title: str) -> None:
     axis.patch.set(facecolor="white", edgecolor="0.6", hatch=HATCH)
 
 
-def _draw_error(figure: Figure, axis: Axes, error: Panel, label: str) -> None:
-    shown = error.image.astype(np.float64).mean(0)
-    valid = shown[np.isfinite(shown)]
-    limit = float(np.percentile(valid, ERROR_LIMIT)) if valid.size else 1.0
+def _draw_error(figure: Figure, axis: Axes, error: Panel, look: Look) -> None:
     _prepare(axis, error.title)
-    drawn = axis.imshow(np.ma.masked_invalid(shown), cmap="magma", vmin=0, vmax=limit or 1.0, interpolation="none")
-    figure.colorbar(drawn, ax=axis, label=label, extend="max", shrink=0.85)
+    shown = np.ma.masked_invalid(error.image.astype(np.float64).mean(0))
+    drawn = axis.imshow(shown, cmap="magma", vmin=0, vmax=look.error_limit, interpolation="none")
+    figure.colorbar(drawn, ax=axis, label=look.error_label, extend="max", shrink=0.85)

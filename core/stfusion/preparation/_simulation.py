@@ -7,7 +7,6 @@ for every image and band, so that the height of a strip changes nothing.
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 from scipy.ndimage import gaussian_filter
 
-from stfusion.errors import UserError
+from stfusion.folder import whole_folder
 from stfusion.preparation._landscape import BANDS, DATES, Floats, Landscape
 from stfusion.run import Context
 
@@ -134,29 +133,16 @@ def run(context: Context) -> dict[str, Any]:
     UserError
         The folder exists and is not empty, or cannot be written.
     """
-    folder = Path(context.job.outputs["output"])
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"'{folder}' exists and is not an empty folder; choose a new one.")
     options = context.options
     size, ratio, bands = (int(options[name]) for name in ("size", "ratio", "bands"))
     plan = Plan(size, ratio, bands, bool(options["clouds"]), context.job.seed)
-    part = folder.with_name(f"{folder.name}.part")
-    context.stop.watch(part)
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        with ExitStack() as files:
-            images = [[Image(part, plan, sensor, epoch) for sensor in (FINE, COARSE)] for epoch in range(len(DATES))]
-            for image in chain.from_iterable(images):
-                files.enter_context(image.dataset)
-            _expose(context, plan, images)
-        context.stop.check()
-        if folder.exists():
-            folder.rmdir()
-        part.rename(folder)
-    except OSError as error:
-        raise UserError(f"The scene cannot be written to '{folder}' ({error}); choose another folder.") from error
-    return {"output": str(folder)}
+    folder = context.job.outputs["output"]
+    with whole_folder(folder, context.stop) as part, ExitStack() as files:
+        images = [[Image(part, plan, sensor, epoch) for sensor in (FINE, COARSE)] for epoch in range(len(DATES))]
+        for image in chain.from_iterable(images):
+            files.enter_context(image.dataset)
+        _expose(context, plan, images)
+    return {"output": folder}
 
 
 def _expose(context: Context, plan: Plan, images: list[list[Image]]) -> None:

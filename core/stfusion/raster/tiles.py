@@ -7,13 +7,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from stfusion.errors import OutOfMemory
-from stfusion.raster.source import Array, Box
+from stfusion.raster.source import Box
 from stfusion.run import Context
 
 #: What Python, GDAL and the compiled kernels take before the first pixel.
 BASE_BYTES = 320 * 2**20
+Result = TypeVar("Result")
+
 _LARGEST = 1024
 _SMALLEST = 64
 
@@ -112,19 +115,20 @@ def run_tiles(
     shape: tuple[int, int],
     tile: tuple[int, int],
     halo: int,
-    compute: Callable[[Tile], Array],
-    write: Callable[[Box, Array], None],
+    compute: Callable[[Tile], Result],
+    write: Callable[[Box, Result], None],
     span: tuple[float, float] = (0.0, 100.0),
 ) -> None:
     """Compute every tile, as many at a time as there are threads, and write the results in order.
 
-    ``compute`` gets a tile and returns (bands, rows, columns) of its inner box; it runs in several threads at once.
+    ``compute`` gets a tile and returns what belongs to its inner box, mostly an image (bands, rows, columns); it runs
+    in several threads at once.
     The result must not depend on the tile: only on the pixels within ``halo`` of each pixel. ``span`` is the progress
     at the begin and the end.
     """
     progress = _Progress(context, shape[0] * shape[1], *span)
 
-    def work(part: Tile) -> Array:
+    def work(part: Tile) -> Result:
         try:
             part.advance(0.0)  # a tile that waited does not begin once the run is to stop
             return compute(part)
@@ -132,7 +136,7 @@ def run_tiles(
             progress.fail(error)
             raise
 
-    pending: deque[tuple[Box, Future[Array]]] = deque()
+    pending: deque[tuple[Box, Future[Result]]] = deque()
     with ThreadPoolExecutor(context.threads) as pool:
         try:
             for inner, outer in tiles(shape, tile, halo):
