@@ -41,8 +41,9 @@ check: dev package ## Style, types, and the gate of the plugin repository
 	$(ENGINE) tools/gate.py
 
 .PHONY: bench
-bench: engine ## Measure speed and memory
-	$(ENGINE) benchmarks/bench.py
+bench: engine ## Measure our methods beside peers, and write docs/benchmarks.md; BENCH='--help' lists what can be chosen
+	-@bash tools/system.sh gdal-bin python3-gdal python3-venv
+	$(ENGINE) benchmarks/bench.py --python $(PYTHON) $(BENCH)
 
 .PHONY: results
 results: engine qgis build ## Fuse every scene and write docs/results.md

@@ -1,0 +1,125 @@
+"""What a program costs: wall and processor seconds of the whole process, and its peak memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+CORE = ROOT / "core"
+
+#: Runs a program and writes what it took. In a process of its own, since what the system says of the memory of a child
+#: includes what its parent held when it started it; this parent is small.
+WATCH = """
+import json, resource, subprocess, sys, time
+begin = time.perf_counter()
+code = subprocess.Popen(sys.argv[2:]).wait()
+wall, used = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+with open(sys.argv[1], "w") as file:
+    json.dump({"wall_s": wall, "cpu_s": used.ru_utime + used.ru_stime, "peak_mb": used.ru_maxrss / 1024}, file)
+sys.exit(code)
+"""
+
+#: Runs the engine and notes on standard error how it divided the scene into tiles.
+ENGINE = """
+import json, sys
+from stfusion.cli import main
+from stfusion.fusion import _fuse
+choose = _fuse.tile_shape
+def noted(shape, halo, pixel_bytes, budget, threads):
+    tile = choose(shape, halo, pixel_bytes, budget, threads)
+    note = {"tile": tile, "halo": halo, "pixel_bytes": pixel_bytes}
+    print(json.dumps(note), file=sys.stderr, flush=True)
+    return tile
+_fuse.tile_shape = noted
+sys.exit(main())
+"""
+
+
+class FailedError(Exception):
+    """A program ended with an error; the message has its last line."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run took; of the engine also the seconds of its tiles alone and how it divided the scene.
+
+    ``pixel_bytes`` is the memory that the method counts for a pixel of a tile, ``tile_pixels`` the pixels of a tile
+    with its margin.
+    """
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    fusing_s: float = 0.0
+    pixel_bytes: int = 0
+    tile_pixels: int = 0
+
+
+def program(command: Sequence[object], environment: Mapping[str, str]) -> tuple[Cost, dict[str, float], str]:
+    """Run a program to its end; its cost, when each stage that it names began, and its standard error.
+
+    Raises
+    ------
+    FailedError
+        It ended with an error.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        costs, said = Path(folder) / "costs.json", Path(folder) / "stderr"
+        watch = [sys.executable, "-I", "-S", "-c", WATCH, str(costs), *map(str, command)]
+        with said.open("w+", encoding="utf-8") as stderr:
+            process = subprocess.Popen(
+                watch, env=dict(environment), stdout=subprocess.PIPE, stderr=stderr, text=True, encoding="utf-8"
+            )
+            stages = _stages(process)
+            code = process.wait()
+        words = said.read_text(encoding="utf-8")
+        if code:
+            raise FailedError((words.strip() or f"it ended with code {code}").splitlines()[-1])
+        return Cost(**json.loads(costs.read_text(encoding="utf-8"))), stages, words
+
+
+def _stages(process: subprocess.Popen[str]) -> dict[str, float]:
+    """Seconds at which the stages of the engine began and at which it ended."""
+    stages: dict[str, float] = {}
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith('{"type": "stage"'):
+            stages[json.loads(line)["name"]] = time.perf_counter()
+    stages["end"] = time.perf_counter()
+    return stages
+
+
+def engine(*arguments: object) -> Cost:
+    """Run the engine, such as ``engine("fuse", "starfm", "--fine", path, ...)``.
+
+    Raises
+    ------
+    FailedError
+        It ended with an error.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(CORE)}
+    cost, stages, words = program([sys.executable, "-c", ENGINE, *arguments, "--json"], environment)
+    extra: dict[str, Any] = {}
+    if "Fusing" in stages:
+        names = list(stages)
+        extra["fusing_s"] = stages[names[names.index("Fusing") + 1]] - stages["Fusing"]
+    for line in words.splitlines():
+        if line.startswith('{"tile"'):
+            note = json.loads(line)
+            rows, columns = (side + 2 * note["halo"] for side in note["tile"])
+            extra |= {"pixel_bytes": note["pixel_bytes"], "tile_pixels": rows * columns}
+    return Cost(**{**vars(cost), **extra})
+
+
+def median(runs: Sequence[Cost]) -> Cost:
+    """The run with the median processor time."""
+    return sorted(runs, key=lambda cost: cost.cpu_s)[len(runs) // 2]

@@ -1,0 +1,220 @@
+"""The tables of the benchmarks as a page of the documentation."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from measure import ROOT
+from stfusion import environment, registry
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+Row = Mapping[str, Any]
+Rows = Mapping[str, Row]
+
+HEAD = """# Benchmarks
+
+Made by `make bench`, which anyone can run; it needs no data. Scenes are simulated by `benchmarks/cases.py`: 6 bands,
+16-bit integers, a coarse sensor of 16 times the pixel size, three dates, always the same for the same seed. Every
+figure is of a whole process, its start, reading and writing included; the kernels were compiled before. What is
+compared took turns in one run, and medians are given. RMSE is in reflectance, mean of the bands, against the true image
+of the second date. How methods compare on real scenes is in [results](results.md).
+
+"""
+METHODS = """## Methods
+
+Defaults of each method. The speed-up is that of two threads against one: of the whole process, whose start and
+statistics are serial, and of the tiles alone.
+
+"""
+PEERS = """## Beside programs that a package manager installs
+
+Both on the same case, one thread each; the ratio is that of processor seconds. The case is one that the peer does in
+bearable time: on such a small one most of our time is the start of Python, so that the ratio grows with the scene.
+
+"""
+NO_PEER = """These are all that we found: among the packages of pip and apt no other program fuses images of two sensors and dates.
+For FSDAF, unmixing and sparse representation there is none at all. STARS of ECOSTRESS needs Julia and
+downloads its images; R's ImageFusion is in neither, and the R packages that it needs are retired.
+
+"""
+DOCUMENTED = """### Programs that have to be built from source
+
+Not part of the run: their processor seconds were taken once, on one thread, on a machine with two cores (Xeon, 2.8 GHz;
+other work moved such times by 30 %), on another simulated scene of the same kind, 500 x 500 x 6, ratio 16, window 51.
+Ours are those of the table above for the scene of that size, so the ratio is a rough one.
+
+"""
+GROWTH = """## How the cost grows
+
+One run on one thread each; processor seconds. In brackets: nanoseconds per pixel and band.
+
+"""
+MEMORY = """### Memory
+
+Default limit of 2048 MB, one thread. "In flight" is a pixel of the tile that is computed, its margin included. Its
+bytes per band are those that the method counts, by which tiles are chosen, and those measured: the growth of the peak
+over that of a tiny scene, with GDAL's cache and finished tiles that wait to be written. The last columns are the peak
+of the process, and its growth per pixel and band of the whole scene, which falls with the size, since tiles bound the
+memory. (The public C++ program takes about 40 bytes per pixel and band of the whole scene.)
+
+"""
+
+#: Peers that only their authors' sources give: method, program, processor seconds, peak MB.
+FROM_SOURCE = (
+    ("starfm", 1, "ImageFusion (C++)", 34.4, 92),
+    ("starfm", 1, "cuSTARFM's loop, run on the CPU", 17.7, 71),
+    ("starfm", 2, "ImageFusion (C++)", 86.0, 110),
+    ("estarfm", 2, "ImageFusion (C++)", 22.5, 111),
+    ("estarfm", 2, "cuESTARFM's loop, run on the CPU", 20.9, 220),
+    ("fit_fc", 1, "ImageFusion (C++)", 12.0, 94),
+    ("fsdaf", 1, "cuFSDAF's loop, run on the CPU, without its classification", 11.0, 232),
+    ("fsdaf", 1, "FSDAF in Python, 496 x 496", 63.0, 5757),
+    ("ubdf", 1, "UBDF in Python, 496 x 496", 1.5, 133),
+    ("obsum", 1, "OBSUM in Python, 496 x 496", 35.0, 218),
+)
+
+
+def write(rows: Mapping[str, Rows], bands: int) -> str:
+    """Write the page from all rows by part and name, and return it."""
+    methods, growth = rows.get("methods", {}), list(rows.get("growth", {}).values())
+    parts = [HEAD, _machine()]
+    if methods:
+        parts += [METHODS, _methods(methods.values())]
+    if "peers" in rows:
+        parts += [PEERS, _peers(rows["peers"].values()), NO_PEER]
+    if methods:
+        parts += [DOCUMENTED, _documented(methods.values())]
+    if growth:
+        parts += [GROWTH, *_growth(growth), MEMORY, _memory(growth, bands)]
+    if "limits" in rows:
+        parts += [_limits(rows["limits"])]
+    text = "".join(parts)
+    PAGE.write_text(text, encoding="utf-8")
+    return text
+
+
+def _machine() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    packages = environment.packages()["packages"]
+    versions = ", ".join(f"{name} {packages[name]}" for name in ("numpy", "numba") if name in packages)
+    return f"Machine: {names[0] if names else platform.machine()}, {os.cpu_count()} cores, Python " \
+           f"{platform.python_version()}, {versions}.\n\n"
+
+
+def _title(method: str) -> str:
+    found = registry.methods().get(method)
+    return found.title if found else method
+
+
+def _table(heads: Sequence[str], lines: Iterable[Sequence[str]], words: int = 1) -> str:
+    """A table whose first columns hold ``words``; the others hold figures and are aligned to the right."""
+    rule = ["---" if column < words else "---:" for column in range(len(heads))]
+    return "".join(f"| {' | '.join(line)} |\n" for line in (heads, rule, *lines)) + "\n"
+
+
+def _methods(rows: Iterable[Row]) -> str:
+    heads = ("Method", "Pairs", "Scene", "RMSE", "CPU s", "Wall s", "Wall s, two threads", "Speed-up",
+             "Speed-up of the tiles", "Peak MB")
+    lines = []
+    for row in sorted(rows, key=lambda row: row["size"]):
+        about = (_title(row["method"]), str(row["pairs"]), f"{row['size']}²")
+        if "failed" in row:
+            lines.append((*about, f"failed: {row['failed']}", *("",) * 6))
+            continue
+        lines.append((
+            *about, f"{row['rmse']:.4f}", f"{row['cpu_s']:.2f}", f"{row['wall_s']:.2f}",
+            f"{row['two_threads']['wall_s']:.2f}", f"{row['speed_up']:.2f}", f"{row['speed_up_of_fusing']:.2f}",
+            f"{row['peak_mb']:.0f}",
+        ))
+    return _table(heads, lines)
+
+
+def _peers(rows: Iterable[Row]) -> str:
+    heads = ("Method", "Peer", "Scene", "CPU s: ours", "theirs", "Ratio", "Peak MB: ours", "theirs", "RMSE: ours",
+             "theirs")
+    lines: list[Sequence[str]] = []
+    for row in rows:
+        about = (_title(row["method"]), f"{row['peer']}; {row['remark']}", f"{row['size']}²")
+        if "failed" in row:
+            lines.append((*about, f"absent: {row['failed']}", *("",) * 6))
+            continue
+        both = (row["ours"], row["theirs"])
+        cells = [[format(each[key], form) for each in both]
+                 for key, form in (("cpu_s", ".2f"), ("peak_mb", ".0f"), ("rmse", ".4f"))]
+        lines.append((*about, *cells[0], f"{row['ratio']:.1f}", *cells[1], *cells[2]))
+    return _table(heads, lines, words=2)
+
+
+def _documented(rows: Iterable[Row]) -> str:
+    ours = {(row["method"], row["pairs"]): row for row in rows if row["size"] == 500 and "failed" not in row}
+    lines = [
+        (_title(method), str(pairs), peer, f"{ours[method, pairs]['cpu_s']:.2f}", f"{seconds:.1f}",
+         f"{seconds / ours[method, pairs]['cpu_s']:.0f}", f"{ours[method, pairs]['peak_mb']:.0f}", str(peak))
+        for method, pairs, peer, seconds, peak in FROM_SOURCE if (method, pairs) in ours
+    ]
+    heads = ("Method", "Pairs", "Program", "CPU s: ours", "theirs", "Ratio", "Peak MB: ours", "theirs")
+    return _table(heads, lines, words=3)
+
+
+def _growth(rows: Sequence[Row]) -> list[str]:
+    """A table for everything that grows: methods by values."""
+
+    def cell(row: Row) -> str:
+        if "failed" in row:
+            return "failed"
+        return f"{row['cpu_s']:.2f} ({row['cpu_s'] / (row['size'] ** 2 * row['bands']) * 1e9:.0f})"
+
+    titles = {
+        "size": "### Size (pixels along a side)\n\n",
+        "window": "### Window (500 x 500 x 6; single digits are coarse pixels)\n\n",
+        "bands": "### Bands (500 x 500)\n\n",
+    }
+    return [title + _by_value(rows, what, cell) for what, title in titles.items()]
+
+
+def _by_value(rows: Sequence[Row], what: str, cell: Callable[[Row], str]) -> str:
+    chosen = [row for row in rows if row["what"] == what]
+    values = sorted({row["value"] for row in chosen})
+    cells = {(row["method"], row["value"]): cell(row) for row in chosen}
+    lines = [
+        (_title(method), *(cells.get((method, value), "") for value in values))
+        for method in dict.fromkeys(row["method"] for row in chosen)
+    ]
+    return _table(("Method", *map(str, values)), lines)
+
+
+def _memory(rows: Sequence[Row], bands: int) -> str:
+    starts = {row["method"]: row["peak_mb"] for row in rows if row["what"] == "start" and "failed" not in row}
+    heads = ("Method", "Scene", "In flight: counted", "measured", "Peak MB", "Growth per pixel and band of the scene")
+    lines = []
+    for row in rows:
+        if row["what"] != "size" or "failed" in row or row["method"] not in starts or not row["tile_pixels"]:
+            continue
+        growth = (row["peak_mb"] - starts[row["method"]]) * 2**20 / bands
+        lines.append((
+            _title(row["method"]), f"{row['size']}²", f"{row['pixel_bytes'] / bands:.1f}",
+            f"{growth / row['tile_pixels']:.1f}", f"{row['peak_mb']:.0f}", f"{growth / row['size'] ** 2:.1f}",
+        ))
+    return _table(heads, lines)
+
+
+def _limits(rows: Rows) -> str:
+    lines = []
+    for name, row in rows.items():
+        facts = [f"{row['wall_s']:.2f} s"]
+        if "peak_mb" in row:
+            facts += [f"{row['cpu_s']:.2f} CPU s", f"peak {row['peak_mb']:.0f} MB"]
+        if "below_the_limit" in row:
+            facts.append("below the limit" if row["below_the_limit"] else "above the limit")
+            facts.append(f"the result with other tiles is {'the same' if row['same_with_other_tiles'] else 'another'}")
+        if "files_left" in row:
+            facts.append(f"files left: {', '.join(row['files_left']) or 'none'}")
+        lines.append(f"* {name}: {', '.join(facts)}.\n")
+    return "## Overhead, cancel and large scenes\n\n" + "".join(lines)
