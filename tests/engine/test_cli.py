@@ -56,6 +56,9 @@ def test_json_lines(tmp_path: Path, flags: list[str]) -> None:
     assert kinds[-1] == "result"
     assert kinds.count("stage") == 4
     assert messages[-1]["outputs"] == {"output": str(tmp_path / "o.tif"), "date": "2021-05-22"}
+    costs = {message["name"]: message["value"] for message in messages if message["type"] == "metric"}
+    assert costs["Processor seconds"] > 0.1
+    assert 50 < costs["Peak memory in MB"] < 1000
     progress = [message["value"] for message in messages if message["type"] == "progress"]
     assert progress == sorted(progress)
     assert progress[-1] == 100

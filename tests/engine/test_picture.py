@@ -1,5 +1,7 @@
 """The picture of a fusion: what is drawn where, and how."""
 
+import io
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -87,3 +89,39 @@ def test_no_global_state_is_touched(tmp_path):
 def test_two_bands_cannot_be_shown(tmp_path):
     with pytest.raises(ValueError, match="one band or three"):
         draw(tmp_path / "picture.png", [Panel("image", images(2))], Panel("error", images(2)), (1, 2))
+
+
+def test_one_look_for_all_predictions_and_errors():
+    """The truth sets the stretch, and the errors of all methods together the brightest colour."""
+    truth = images(4)
+    look = picture.Look.of([truth], [truth * 0.1, truth * 0.4], (4, 3, 2), "label")
+    assert look.limits == [picture._limits(truth[band - 1]) for band in (4, 3, 2)]
+    both = np.concatenate([(truth * share).mean(0).ravel() for share in (0.1, 0.4)])
+    assert look.error_limit == pytest.approx(np.percentile(both, 99))
+    np.testing.assert_allclose(look.colours(truth * 100)[1:, :, :3], 1)
+
+
+def test_maps_alone_have_no_colour_bar():
+    panel = Panel("image", images(1))
+    look = picture.Look.of([panel.image], [panel.image], (1,), "label")
+    alone, judged = (imread(io.BytesIO(picture.maps([panel], look, error))) for error in (None, panel))
+    assert judged.shape[1] > 1.5 * alone.shape[1]
+
+
+@pytest.mark.parametrize("bands", [1, 4, 8])
+def test_scatter_has_a_plot_for_every_band(bands):
+    truth = images(bands)
+    truth[:, :5] = np.nan
+    predicted = truth * 1.1
+    predicted[:, :, :3] = np.nan
+    pixels = imread(io.BytesIO(picture.scatter(predicted, truth, [f"Band {band}" for band in range(bands)])))
+    columns = min(bands, picture.SCATTER_COLUMNS)
+    assert pixels.shape[1] == pytest.approx(columns * picture.SCATTER_INCHES * picture.DOTS_PER_INCH, abs=2)
+    red = (pixels[..., 0] > 0.7) & (pixels[..., 1] < 0.3)
+    # A 1:1 line crosses every column of every plot, but for the frames.
+    assert red.any(0).sum() > 0.5 * pixels.shape[1]
+
+
+def test_scatter_of_nothing_is_drawn_empty():
+    nothing = np.full((2, 4, 4), np.nan)
+    assert len(picture.scatter(nothing, nothing, ["one", "two"])) > 1000
