@@ -26,7 +26,7 @@ help: ## List the targets
 ## What a person runs
 
 .PHONY: demo
-demo: engine qgis build ## Fuse a scene through QGIS and judge it; SCENE=simulated (default), salton, boreas, corumba, itoiz
+demo: engine qgis build ## Fuse a scene through QGIS and judge it; SCENE=simulated (default), or one of benchmarks/scenes.py such as salton
 	$(ENGINE) benchmarks/demo.py --scene $(SCENE)
 
 .PHONY: test
@@ -46,7 +46,7 @@ bench: engine ## Measure our methods beside peers, and write docs/benchmarks.md;
 	$(ENGINE) benchmarks/bench.py --python $(PYTHON) $(BENCH)
 
 .PHONY: results
-results: engine qgis build ## Fuse every scene and write docs/results.md
+results: engine ## Compare all methods on every scene and write docs/results.md
 	$(ENGINE) benchmarks/results.py
 
 .PHONY: package

@@ -1,10 +1,10 @@
-"""The scenes of the demo: which files they consist of, and what has to be made of these before they can be fused."""
+"""The scenes of demo and results: which files they consist of, and what has to be made of these to fuse them."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,42 @@ SCENES = {
     "itoiz": Scene(
         "Itoiz reservoir and hills, Sentinel-2 and its averages", "stf_itoiz_s2_l8",
         ("S2_20181021.tif",), "S2_20181210.tif", crop=(264, 152, 480), shown=(2, 1, 1),
+    ),
+    "bouconne": Scene(
+        "Bouconne forest and fields, ten bands of Sentinel-2 and their averages", "stf_bouconne_s2_10band",
+        ("S2_L3A_20180708.tif",), "S2_L3A_20181015.tif", shown=(3, 2, 1),
+    ),
+    # Vegetation indices: NDVI and EVI, which turn green within weeks when the rain comes.
+    "bahia": Scene(
+        "Bahia farmland, NDVI and EVI of CBERS-4 and their averages", "stf_bahia_cbers4_64m",
+        ("CBERS4_AWFI_20181016.tif",), "CBERS4_AWFI_20181203.tif", crop=(0, 0, 480), shown=(1, 2, 2),
+    ),
+}
+#: The same places with another number of pairs, for methods that need two pairs and to compare those that do not.
+SCENES |= {
+    "simulated_two_pairs": replace(
+        SCENES["simulated"], title="Simulated fields, two pairs", fine=("fine_1.tif", "fine_3.tif"),
+        coarse=("coarse_1.tif", "coarse_3.tif"),
+    ),
+    "salton_two_pairs": replace(
+        SCENES["salton"], title="Salton Sea farmland, two pairs",
+        fine=("HLS70m_NIR_20201002.tif", "HLS70m_NIR_20201110.tif"), truth="HLS70m_NIR_20201022.tif",
+        coarse=("VIIRS490m_NIR_20201002.tif", "VIIRS490m_NIR_20201110.tif"), target="VIIRS490m_NIR_20201022.tif",
+    ),
+    "boreas_one_pair": replace(
+        SCENES["boreas"], title="BOREAS boreal forest, the pair of August", fine=("tm20010812",),
+        coarse=("modis20010812",),
+    ),
+    "itoiz_two_pairs": replace(
+        SCENES["itoiz"], title="Itoiz reservoir and hills, two pairs", fine=("S2_20181021.tif", "S2_20181230.tif"),
+    ),
+    "bouconne_two_pairs": replace(
+        SCENES["bouconne"], title="Bouconne forest and fields, two pairs",
+        fine=("S2_L3A_20180708.tif", "S2_L3A_20181115.tif"),
+    ),
+    "bahia_two_pairs": replace(
+        SCENES["bahia"], title="Bahia farmland, two pairs",
+        fine=("CBERS4_AWFI_20181016.tif", "CBERS4_AWFI_20181219.tif"),
     ),
 }
 

@@ -137,7 +137,8 @@ def test_real_scenes_are_read_as_reflectance_with_dates(name, tmp_path, monkeypa
         image = reader.read(path)
         assert image.shape == truth.shape
         assert np.isfinite(image).mean() > 0.9
-        assert 0.01 < np.nanmedian(image) < 0.5
+        # Bahia is made of vegetation indices, which reach higher than reflectance.
+        assert 0.01 < np.nanmedian(image) < (0.9 if "bahia" in name else 0.5)
         assert demo.day(path) is not None
     assert demo.day(files.truth) == demo.day(files.inputs["target"])
     assert max(scene.shown) <= truth.shape[0]

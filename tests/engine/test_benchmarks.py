@@ -1,0 +1,192 @@
+"""Benchmarks and results: the same cases for the same seed, peers that are absent, tables that say what was found."""
+
+import hashlib
+import json
+import os
+import sys
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from stfusion import registry
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+bench, cases, growth, measure, page, peers, results, scenes = (
+    import_module(name)
+    for name in ("bench", "cases", "growth", "measure", "page", "peers", "results", "scenes")
+)
+
+
+def digests(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.tif"))}
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    return cases.case(64, tmp_path_factory.mktemp("cases"))
+
+
+def test_a_seed_gives_the_same_case_and_another_seed_another_one(case, tmp_path):
+    again, other = cases.case(64, tmp_path), cases.case(64, tmp_path, seed=43)
+    assert digests(case) == digests(again)
+    assert len(digests(case)) == 6
+    assert not set(digests(case).values()) & set(digests(other).values())
+
+
+def test_a_case_is_made_once(case, monkeypatch):
+    monkeypatch.setattr(cases, "engine", lambda *words: pytest.fail("made again"))
+    assert cases.case(64, case.parent) == case
+
+
+def test_a_case_has_all_that_methods_of_one_and_of_two_pairs_need(case):
+    starfm = registry.methods()["starfm"]
+    assert [str(word) for word in cases.inputs(starfm, case)][::2] == ["--fine", "--coarse", "--target"]
+    files = cases.inputs(starfm, case, pairs=2)[1::2]
+    assert len(files) == 5
+    assert all(path.is_file() for path in (*files, case / cases.TRUTH))
+    with rasterio.open(case / "fine_1.tif") as fine, rasterio.open(case / "coarse_1.tif") as coarse:
+        assert (fine.count, fine.shape, coarse.shape) == (6, (64, 64), (4, 4))
+
+
+def test_coarse_images_on_the_fine_grid_are_replicated(case):
+    folder = cases.on_fine_grid(case)
+    with rasterio.open(folder / "coarse_2.tif") as replicated, rasterio.open(case / "coarse_2.tif") as coarse:
+        np.testing.assert_array_equal(replicated.read(), np.kron(coarse.read(), np.ones((1, 16, 16))))
+        assert replicated.dtypes[0] == "float32"
+
+
+def test_error_is_the_mean_of_the_bands_in_reflectance(case, tmp_path):
+    with rasterio.open(case / cases.TRUTH) as truth:
+        values, profile = truth.read().astype(np.float32), truth.profile
+    values[0] += 60
+    values[1] -= 120
+    with rasterio.open(tmp_path / "guess.tif", "w", **{**profile, "dtype": "float32", "predictor": 1}) as sink:
+        sink.write(values)
+    assert cases.error(tmp_path / "guess.tif", case) == pytest.approx((0.006 + 0.012) / 6)
+
+
+def test_the_cost_of_a_program_is_its_own():
+    busy = "import time\nheld = bytearray(200 << 20)\nend = time.process_time() + 0.3\n" \
+           "while time.process_time() < end: pass"
+    cost, _, _ = measure.program([sys.executable, "-S", "-c", busy], os.environ)
+    assert 0.3 <= cost.cpu_s < 3
+    assert 200 < cost.peak_mb < 300
+    light, _, _ = measure.program([sys.executable, "-S", "-c", ""], os.environ)
+    assert light.peak_mb < 60
+    assert light.cpu_s < cost.cpu_s
+
+
+def test_a_program_that_fails_is_said_with_its_last_line():
+    with pytest.raises(measure.FailedError, match=r"^ValueError: no such thing$"):
+        measure.program([sys.executable, "-c", "raise ValueError('no such thing')"], os.environ)
+
+
+def test_the_engine_tells_its_tiles_and_the_seconds_of_fusing(case, tmp_path):
+    starfm = registry.methods()["starfm"]
+    cost = measure.engine("fuse", "starfm", *cases.inputs(starfm, case), "--window", 5, "--out", tmp_path / "f.tif")
+    assert cost.pixel_bytes > 6 * 4
+    assert 64 * 16 <= cost.tile_pixels <= (64 + 4) ** 2
+    assert 0 < cost.fusing_s < cost.wall_s
+
+
+def test_every_peer_belongs_to_a_method_and_an_absent_one_takes_one_line(monkeypatch):
+    monkeypatch.setattr(bench, "case", lambda size: Path("nowhere"))
+    absent = replace(peers.PEERS[0], programs=("no-such-program",))
+    monkeypatch.setattr(bench, "PEERS", (absent,))
+    (name, row), = bench.measure_peers(list(registry.methods().values()), sys.executable, 1)
+    assert row["failed"].startswith("no-such-program is not on the path")
+    text = page._peers([row])
+    assert f"absent: {row['failed']}" in text
+    assert absent.name in name
+
+
+def test_windows_keep_to_the_unit_and_the_range_of_the_option():
+    fine = next(option for option in registry.methods()["starfm"].options if option.id == "window")
+    assert growth.windows(fine) == (17, 33, 51, 101)
+    assert growth.windows(replace(fine, title="Window (coarse pixels)", minimum=5, maximum=7)) == (5, 7)
+
+
+def test_kept_rows_are_replaced_one_by_one(tmp_path):
+    store = bench.Store(tmp_path / "bench.json")
+    store.keep("methods", "a", {"cpu_s": 1.0})
+    store.keep("methods", "b", {"cpu_s": 2.0})
+    bench.Store(tmp_path / "bench.json").keep("methods", "a", {"cpu_s": 3.0})
+    assert json.loads((tmp_path / "bench.json").read_text()) == {"methods": {"a": {"cpu_s": 3.0}, "b": {"cpu_s": 2.0}}}
+
+
+def found(errors, baselines=("copy",), failed=None):
+    return {
+        "methods": {
+            name: {"title": name.upper(), "baseline": name in baselines, "cpu_seconds": 1.5,
+                   "rmse": {"mean": value}, "ssim": {"mean": 0.5}}
+            for name, value in errors.items()
+        },
+        "failed": {name: {"title": name.upper(), "reason": why} for name, why in (failed or {}).items()},
+    }
+
+
+def test_the_table_of_results_counts_wins_and_marks_the_best():
+    places = {
+        "salton": found({"a": 0.01, "b": 0.03, "copy": 0.02}),
+        "itoiz_two_pairs": found({"b": 0.01, "copy": 0.02}, failed={"a": "no classes"}),
+    }
+    lines = results.table(["salton", "itoiz_two_pairs"], places).splitlines()
+    assert lines[0] == "| Method | salton | itoiz | Beats all baselines | CPU s |"
+    assert lines[2] == "| A | **0.0100** (0.500) | failed | 1 of 1 | 1.5 |"
+    assert lines[3] == "| B | 0.0300 (0.500) | **0.0100** (0.500) | 1 of 2 | 3.0 |"
+    assert lines[4] == "| COPY | 0.0200 (0.500) | 0.0200 (0.500) |  | 3.0 |"
+
+
+def test_a_tie_with_a_baseline_is_no_win():
+    assert not results.wins_over("a", found({"a": 0.02, "copy": 0.02}))
+
+
+def test_a_scene_is_compared_once_and_again_when_the_engine_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "WORK", tmp_path)
+    monkeypatch.setattr(results, "prepare", lambda name, work: None)
+    monkeypatch.setattr(results, "_order", lambda *given: {"outputs": {"output": str(given[2])}})
+    runs = []
+
+    def run(name, order):
+        runs.append(name)
+        return found({"starfm": 0.01, "copy": 0.02})
+
+    monkeypatch.setattr(results, "_run", run)
+    scene = scenes.SCENES["simulated"]
+    first = results.compare("simulated", scene)
+    assert list(first["methods"]) == ["starfm", "copy", *results.VARIANTS]
+    count = len(runs)
+    assert results.compare("simulated", scene) == first
+    assert len(runs) == count
+    monkeypatch.setattr(results, "_state", lambda scene: "another engine")
+    results.compare("simulated", scene)
+    assert len(runs) == 2 * count
+
+
+def test_every_place_but_the_one_with_two_dates_is_there_with_one_pair_and_with_two():
+    places = {}
+    for name, scene in scenes.SCENES.items():
+        places.setdefault(results._place(name), set()).add(len(scene.fine))
+    assert places.pop("corumba") == {1}
+    assert set(map(frozenset, places.values())) == {frozenset({1, 2})}
+    assert set(places) == {"simulated", "salton", "boreas", "itoiz", "bouconne", "bahia"}
+
+
+def test_settings_of_the_comparison_follow_the_scene(tmp_path):
+    scene = replace(scenes.SCENES["simulated"], ratio=7)
+    profile = {"driver": "GTiff", "width": 9, "height": 9, "count": 1, "dtype": "uint8", "crs": "EPSG:32631",
+               "transform": rasterio.Affine(10, 0, 0, 0, -10, 90)}
+    for name in ("fine", "coarse"):
+        with rasterio.open(tmp_path / f"{name}.tif", "w", **profile):
+            pass
+    files = scenes.Files({role: tmp_path / f"{name}.tif" for role, name in
+                          (("fine", "fine"), ("coarse", "coarse"), ("target", "coarse"))}, tmp_path / "fine.tif")
+    order = results._order(scene, files, tmp_path / "report", "starfm", "starfm.logarithmic=true")
+    assert order["options"] == {
+        "unit": 10_000.0, "methods": "starfm", "options": "starfm.window=23,starfm.logarithmic=true", "ratio": 7
+    }
