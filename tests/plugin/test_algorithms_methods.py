@@ -290,6 +290,34 @@ def test_simulation_takes_a_folder(provider, run, engine, monkeypatch, tmp_path)
     assert results == {"OUTPUT": str(tmp_path / "scene")}
 
 
+def test_comparison_shows_its_report(provider, run, engine, monkeypatch, tmp_path, scene):
+    """An HTML output that is among the results is what QGIS's form puts into the results viewer."""
+    from qgis.core import QgsProcessingOutputHtml
+
+    from stf_qgis_plugin.engine import runner
+
+    taken = []
+    report = str(tmp_path / "report" / "report.html")
+    monkeypatch.setattr(
+        runner, "run_job", lambda engine, job, *rest: taken.append(job) or {**job["outputs"], "report": report}
+    )
+    compare = provider.algorithm("compare").create()
+    assert isinstance(compare.outputDefinition("REPORT"), QgsProcessingOutputHtml)
+    shown = [p.name() for p in compare.parameterDefinitions() if not p.flags() & ADVANCED]
+    assert shown == [
+        "FINE", "COARSE", "TARGET", "REFERENCE", "FINE2", "COARSE2", "CLASS_MAP", "METHODS", "KEEP", "OUTPUT"
+    ]
+    values = {
+        "FINE": scene.fine, "COARSE": scene.coarse, "TARGET": scene.target, "REFERENCE": scene.fine,
+        "METHODS": "starfm", "OPTIONS": "window=11", "KEEP": True, "OUTPUT": str(tmp_path / "report"),
+    }
+    results, ok = compare.run(values, run.context, run.feedback)
+    assert ok, run.feedback.textLog()
+    assert results == {"OUTPUT": str(tmp_path / "report"), "REPORT": report}
+    assert taken[0]["inputs"]["reference"] == {"path": scene.fine}
+    assert {"methods": "starfm", "options": "window=11", "keep": True}.items() <= taken[0]["options"].items()
+
+
 def test_layers_with_a_range_longer_than_a_day_have_no_date(scene):
     from qgis.core import QgsDateTimeRange
     from qgis.PyQt.QtCore import QDateTime, Qt

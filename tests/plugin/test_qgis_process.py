@@ -57,7 +57,7 @@ def run_starfm(qgis_process, scene, window):
 def test_lists_the_algorithms(qgis_process):
     done = qgis_process("list")
     assert done.returncode == 0, done.stderr
-    for name in ("stf:starfm", "stf:simulate", "stf:check_engine", "stf:install_engine", "stf:remove_engine"):
+    for name in ("stf:starfm", "stf:simulate", "stf:compare", "stf:check_engine", "stf:install_engine", "stf:remove_engine"):
         assert name in done.stdout
 
 
@@ -80,6 +80,21 @@ def test_fuses(qgis_process, scene):
     fused, fine = read(scene.out), read(scene.fine)
     assert fused.shape == (2, *fine.shape[1:])
     assert np.median(fused[0].astype(int) - fine[2]) == pytest.approx(250, abs=25)
+
+
+def test_compares(qgis_process, scene, tmp_path):
+    """The engine starts processes of its own under QGIS, and the report is a result."""
+    done = qgis_process(
+        "run", "--json", "stf:compare", "--", f"FINE={scene.fine}", f"COARSE={scene.coarse}", f"TARGET={scene.target}",
+        f"REFERENCE={scene.fine}", "METHODS=copy_fine,fine_plus_difference", f"OUTPUT={tmp_path / 'report'}",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads(done.stdout[done.stdout.index("{"):])["results"]
+    assert results["REPORT"] == str(tmp_path / "report" / "report.html")
+    found = json.loads((tmp_path / "report" / "results.json").read_text(encoding="utf-8"))
+    assert list(found["methods"]) == ["copy_fine", "fine_plus_difference"]
+    assert found["methods"]["copy_fine"]["rmse"]["mean"] == 0
+    assert os.path.getsize(results["REPORT"]) > 50_000
 
 
 def test_a_missing_engine_is_one_sentence(qgis_process, scene, tmp_path):
