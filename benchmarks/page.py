@@ -37,9 +37,9 @@ Both on the same case, one thread each; the ratio is that of processor seconds. 
 bearable time: on such a small one most of our time is the start of Python, so that the ratio grows with the scene.
 
 """
-NO_PEER = """These are all that we found: no other package of pip or apt fuses images of two sensors and dates. For FSDAF,
-unmixing and sparse representation there is none at all. STARS of ECOSTRESS needs Julia and downloads its images; R's
-ImageFusion is in neither, and an R package that it needs is retired.
+NO_PEER = """These are all that we found: no other package of pip or apt fuses images of two sensors and dates. For
+FSDAF, unmixing and sparse representation there is none at all. STARS of ECOSTRESS needs Julia and downloads its images;
+R's ImageFusion is in neither, and an R package that it needs is retired.
 
 """
 DOCUMENTED = """### Programs that have to be built from source
