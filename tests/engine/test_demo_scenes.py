@@ -11,7 +11,7 @@ import pytest
 import rasterio
 from affine import Affine
 
-from makers import read_raster, write_raster
+from makers import read_raster, run_method, write_raster
 from real_data import DATA
 from stfusion.errors import EnvironmentFault, UserError
 
@@ -21,22 +21,23 @@ demo, scenes = import_module("demo"), import_module("scenes")
 
 REAL = [name for name, scene in scenes.SCENES.items() if scene.folder]
 
-#: Stands for qgis_process: writes the fine image plus 100 as the result, or fails.
+#: Stands for qgis_process: runs the engine itself on the values that it is given, or fails.
 FAKE_QGIS = """#!{python}
-import shutil, sys, os, rasterio
+import sys, os
 if os.environ.get("FAKE_FAILS"):
     print("no such algorithm")
     sys.exit(1)
 given = dict(word.split("=", 1) for word in sys.argv[sys.argv.index("--") + 1:])
-assert sys.argv[1:3] == ["run", "stf:starfm"] and given["WINDOW"] == "49"
+assert sys.argv[1:3] == ["run", "stf:compare"] and given["OPTIONS"] == "starfm.window=49,starfm.logarithmic=true"
 assert "PYTHONPATH" not in os.environ and os.environ["QT_QPA_PLATFORM"] == "offscreen"
 profile = os.path.join(os.environ["QGIS_CUSTOM_CONFIG_PATH"], "profiles", "default")
 assert os.path.isfile(os.path.join(profile, "python", "plugins", "stf_qgis_plugin", "metadata.txt"))
 assert "STF_ENGINE_PYTHON={python}" in open(os.path.join(profile, "QGIS", "QGIS3.ini")).read()
-shutil.copy(given["FINE"], given["OUTPUT"])
-with rasterio.open(given["OUTPUT"], "r+") as image:
-    stored = image.read()
-    image.write(stored + (stored > 0) * 100)
+assert given.pop("KEEP") == "true"
+sys.path.insert(0, {core!r})
+from stfusion.cli import main
+if __name__ == "__main__":
+    sys.exit(main(["compare", "--keep", *(f"--{{name.lower()}}={{value}}" for name, value in given.items())]))
 """
 
 
@@ -67,7 +68,7 @@ def staged(tmp_path, monkeypatch):
     (tmp_path / "build" / "stf_qgis_plugin" / "metadata.txt").write_text("[general]\n")
     program = tmp_path / "bin" / "qgis_process"
     program.parent.mkdir()
-    program.write_text(FAKE_QGIS.format(python=sys.executable))
+    program.write_text(FAKE_QGIS.format(python=sys.executable, core=str(ROOT / "core")))
     program.chmod(0o755)
     monkeypatch.setattr(demo, "ROOT", tmp_path)
     monkeypatch.setenv("PATH", str(program.parent))
@@ -131,10 +132,10 @@ def test_real_scenes_are_read_as_reflectance_with_dates(name, tmp_path, monkeypa
     if not (DATA / scene.folder).is_dir():
         pytest.skip(f"the real scene {scene.folder} is not in {DATA} (set STF_DATA)")
     files = scenes.prepare(name, tmp_path)
-    reader = demo.Reader(files.inputs["fine"], scene.unit)
-    truth = reader.read(files.truth)
+    grid = demo.opened(files.inputs["fine"]).grid
+    truth = demo.read(files.truth, grid, scene.unit)
     for path in files.inputs.values():
-        image = reader.read(path)
+        image = demo.read(path, grid, scene.unit)
         assert image.shape == truth.shape
         assert np.isfinite(image).mean() > 0.9
         # Bahia is made of vegetation indices, which reach higher than reflectance.
@@ -146,33 +147,24 @@ def test_real_scenes_are_read_as_reflectance_with_dates(name, tmp_path, monkeypa
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_baselines_of_the_boreal_forest_are_the_published_ones(tmp_path, monkeypatch):
+    """With both pairs they come from August, 32 days away; the copy of the image of May is far off."""
     if not (DATA / scenes.SCENES["boreas"].folder).is_dir():
         pytest.skip(f"the boreal scene is not in {DATA} (set STF_DATA)")
     monkeypatch.setenv("STF_DATA", str(DATA))
     files = scenes.prepare("boreas", tmp_path)
-    reader = demo.Reader(files.inputs["fine"], 10_000)
-    nearer = demo.nearer_pair(files)
-    assert nearer == "2", "the August pair is 32 days away, the May pair 48"
-    found = demo.compare(demo.predictions(files, nearer, files.inputs["fine"], reader), reader.read(files.truth))
-    # The first image stands for the result here: the copy of the May image.
-    assert found["starfm"].rmse.bands == pytest.approx((0.00581, 0.01504, 0.04175), rel=0.002)
-    assert found["copy"].rmse.bands == pytest.approx((0.00748, 0.00626, 0.01678), rel=0.002)
-    assert found["fine_plus_difference"].rmse.bands == pytest.approx((0.00456, 0.00516, 0.01726), rel=0.002)
-
-
-def test_methods_are_compared_on_the_same_pixels():
-    rng = np.random.default_rng(0)
-    truth = rng.random((2, 15, 15))
-    images = {name: truth + rng.normal(0, 0.1, truth.shape) for name in demo.TITLES}
-    images["starfm"][0, 3, 3] = np.nan
-    images["upsampled_coarse"][1, 10:, :] = np.nan
-    truth[0, 0, 0] = np.nan
-    found = demo.compare(images, truth)
-    assert {each.valid for each in found.values()} == {(15 * 15 - 5 * 15 - 2) / 15**2}
-    valid = np.ones((15, 15), bool)
-    valid[10:], valid[3, 3], valid[0, 0] = False, False, False
-    expected = np.sqrt(((images["copy"] - truth)[:, valid] ** 2).mean(1))
-    assert found["copy"].rmse.bands == pytest.approx(tuple(expected))
+    paths = {role: str(path) for role, path in (*files.inputs.items(), ("reference", files.truth))}
+    may = {role: path for role, path in paths.items() if not role.endswith("2")}
+    for given, methods, expected in (
+        (may, "copy_fine", {"copy_fine": [0.00581, 0.01504, 0.04175]}),
+        (paths, "copy_fine,fine_plus_difference", {
+            "copy_fine": [0.00748, 0.00626, 0.01678], "fine_plus_difference": [0.00456, 0.00516, 0.01726]
+        }),
+    ):
+        folder = tmp_path / f"report {len(given)}"
+        assert run_method("compare", methods=methods, unit=10_000.0, output=str(folder), **given).code == 0
+        found = json.loads((folder / "results.json").read_text(encoding="utf-8"))["methods"]
+        for method, errors in expected.items():
+            assert found[method]["rmse"]["bands"] == pytest.approx(errors, rel=0.002)
 
 
 def test_window_holds_three_coarse_pixels_and_is_odd():
@@ -181,31 +173,26 @@ def test_window_holds_three_coarse_pixels_and_is_odd():
 
 def test_demo_from_end_to_end_with_a_fake_qgis(staged, monkeypatch, capsys):
     monkeypatch.setenv("PYTHONPATH", "somewhere")
-    monkeypatch.setattr(sys, "argv", ["demo.py", "--out", str(staged / "demo")])
+    monkeypatch.setattr(sys, "argv", ["demo.py", "--out", str(staged / "demo"), "--set", "logarithmic=true"])
     assert demo.main() == 0
     said = capsys.readouterr().out
     summary = json.loads((staged / "demo" / "summary.json").read_text())
     methods = summary["methods"]
-    assert list(methods) == ["starfm", "copy", "upsampled_coarse", "fine_plus_difference"]
-    for method in methods.values():
-        assert {"rmse", "mae", "r", "ssim"} < set(method)
-        assert len(method["rmse"]["bands"]) == 6
-        assert method["rmse"]["mean"] == pytest.approx(np.mean(method["rmse"]["bands"]))
-    # The fake result is the fine image brightened by 0.01.
-    assert methods["starfm"]["r"]["mean"] == pytest.approx(methods["copy"]["r"]["mean"], abs=1e-6)
+    assert set(methods) == {"starfm", "copy_fine", "upsampled_coarse", "fine_plus_difference"}
     fine, truth = (read_raster(staged / "demo" / "simulated" / "scene" / f"fine_{n}.tif") / 1e4 for n in (1, 2))
+    fused = read_raster(staged / "demo" / "fused.tif") / 1e4
     valid = (fine > 0).all(0)
-    brighter = np.sqrt(((fine + 0.01 - truth)[:, valid] ** 2).mean(1))
-    assert methods["starfm"]["rmse"]["bands"] == pytest.approx(list(brighter), rel=1e-5)
+    for method, image in (("starfm", fused), ("copy_fine", fine)):
+        expected = np.sqrt(((image - truth)[:, valid] ** 2).mean(1))
+        assert methods[method]["rmse"]["bands"] == pytest.approx(list(expected), rel=1e-5)
     assert summary["valid"] == valid.mean()
-    assert (summary["scene"], summary["rows"], summary["cols"], summary["target"]) == (
-        "simulated", 480, 480, "2021-05-22"
-    )
-    for name in ("fused.tif", "simulated.png"):
+    assert (summary["shape"], summary["date"], summary["ratio"]) == ([480, 480], "2021-05-22", 16)
+    for name in ("fused.tif", "simulated.png", "report.html"):
         assert (staged / "demo" / name).stat().st_size > 10_000
-    assert "Fine + upsampled coarse difference" in said
-    assert f"{methods['copy']['rmse']['mean']:.4f}" in said
-    assert "STARFM loses (RMSE) to:" in said
+    assert methods["fine_plus_difference"]["title"] in said
+    assert f"{methods['copy_fine']['rmse']['mean']:.4f}" in said
+    assert "than" in said
+    assert "baseline" in said
 
 
 def test_a_failed_run_leaves_no_old_result_and_shows_the_log(staged, monkeypatch, capsys):
@@ -225,18 +212,10 @@ def test_what_is_missing_is_named(staged, monkeypatch, tmp_path):
     files = scenes.Files({"fine": tmp_path / "fine.tif"}, tmp_path / "truth.tif")
     monkeypatch.setattr(demo, "ROOT", tmp_path / "elsewhere")
     with pytest.raises(EnvironmentFault, match="make build"):
-        demo.fuse(files, {}, tmp_path / "fused.tif", tmp_path)
+        demo.compare(files, {}, tmp_path / "report", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path / "no programs"))
     with pytest.raises(EnvironmentFault, match="install QGIS"):
-        demo.fuse(files, {}, tmp_path / "fused.tif", tmp_path)
-
-
-def test_verdict_names_the_better_baselines():
-    truth = np.random.default_rng(0).random((1, 12, 12))
-    images = {name: truth + error for name, error in zip(demo.TITLES, (0.02, 0.03, 0.01, 0.04), strict=True)}
-    assert demo.verdict(demo.compare(images, truth)) == "STARFM loses (RMSE) to: upsampled coarse image."
-    images["starfm"] = truth
-    assert "smallest" in demo.verdict(demo.compare(images, truth))
+        demo.compare(files, {}, tmp_path / "report", tmp_path)
 
 
 def test_two_pairs_become_two_roles_each(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from itertools import chain
 from pathlib import Path
 
@@ -144,7 +145,7 @@ def _entry(context: Context, scene: Scene, method: Method, options: Mapping[str,
     roles = {role.id for role in method.roles}
     pairs = "both pairs" if len(scene.pairs) > 1 else "the pair"
     if len(scene.pairs) > 1 and "fine2" not in roles:
-        nearer = nearer_pair(scene)
+        nearer = nearer_pair(scene.target.source.date, [pair.fine.source.date for pair in scene.pairs])
         pairs = f"pair {nearer + 1}, the one nearer to the target date" if nearer else "pair 1"
         if nearer:
             inputs |= {"fine": inputs["fine2"], "coarse": inputs["coarse2"]}
@@ -158,8 +159,7 @@ def _entry(context: Context, scene: Scene, method: Method, options: Mapping[str,
     return Entry(method, job.parse(plain, Path.cwd()), pairs)
 
 
-def nearer_pair(scene: Scene) -> int:
+def nearer_pair(target: date | None, days: Sequence[date | None]) -> int:
     """Number, from 0, of the pair nearer to the target date; the first where dates are equally far or unknown."""
-    target, days = scene.target.source.date, [pair.fine.source.date for pair in scene.pairs]
     distances = [abs((day - target).days) for day in days if day is not None and target is not None]
     return distances.index(min(distances)) if len(distances) == len(days) else 0
