@@ -22,6 +22,7 @@ class Literal:
     coarse_uncertainty: float = 0.005
     distance_constant: float = 0.0
     filter: str = "both"
+    smallest_difference: float = 1e-4
     #: Class map of every pair, (pairs, bands, rows, columns), for the sampling by class.
     class_maps: np.ndarray | None = None
 
@@ -49,6 +50,7 @@ class Literal:
         s_bound += math.sqrt(self.fine_uncertainty**2 + self.coarse_uncertainty**2)
         t_bound += math.sqrt(2) * self.coarse_uncertainty
         total = weights = 0.0
+        least = self.smallest_difference
         for k in pairs:
             for i, j in self._window(y, x, target.shape[1:]):
                 f, c, c2 = fine[k, b, i, j], coarse[k, b, i, j], target[b, i, j]
@@ -60,9 +62,9 @@ class Literal:
                     continue
                 distance = 1 + math.hypot(i - y, j - x) / (self.distance_constant or self.window / 2)
                 if self.logarithmic:
-                    combined = math.log(1e4 * (s + 1e-4) + 1) * math.log(1e4 * (t + 1e-4) + 1) * distance
+                    combined = math.log(1e4 * (s + least) + 1) * math.log(1e4 * (t + least) + 1) * distance
                 else:
-                    combined = (s + 1e-4) * (t + 1e-4) * distance
+                    combined = (s + least) * (t + least) * distance
                 total += (c2 + f - c) / combined
                 weights += 1 / combined
         if weights == 0:

@@ -40,14 +40,16 @@ def test_boreas(tmp_path: Path, pairs: str, options: dict[str, Any], rmse: float
 
 
 @pytest.mark.parametrize(
-    ("test", "end", "rmse"), [("Test_1", "t2", 0.00157), ("Test_2", "t4", 0.0742), ("Test_3", "t4", 0.016)]
+    ("test", "end", "rmse"), [("Test_1", "t2", 0.00127), ("Test_2", "t4", 0.0713), ("Test_3", "t4", 0.0162)]
 )
 def test_simulations_of_the_paper(tmp_path: Path, test: str, end: str, rmse: float) -> None:
-    """The paper's simulated scenes, window 31, where one difference is enough: not worse than a C++ peer's figures."""
+    """The paper's simulated scenes, window 31, as good as the best public code: one passed filter is enough, and pure
+    coarse pixels (S = 0) outweigh mixed ones."""
     folder = real_scene("stf_gao_simulations") / test
     names = {"fine": "Landsat_t1", "coarse": "MODIS_t1", "target": f"MODIS_{end}"}
     inputs = {role: str(folder / f"sim_{name}.tif") for role, name in names.items()}
-    outcome = run_method("starfm", **inputs, window=31, filter="either", output=str(tmp_path / "fused.tif"))
+    outcome = run_method("starfm", **inputs, window=31, filter="either", smallest_difference=1e-5,
+                         output=str(tmp_path / "fused.tif"))
     assert outcome.code == 0
     truth, fused = read_raster(folder / f"sim_Landsat_{end}.tif") / 1e4, read_raster(tmp_path / "fused.tif") / 1e4
     assert np.sqrt(((fused - truth) ** 2).mean()) <= rmse

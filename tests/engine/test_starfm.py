@@ -56,6 +56,7 @@ options = st.fixed_dictionaries(
         "classes": st.integers(1, 12),
         "logarithmic": st.booleans(),
         "filter": st.sampled_from(["both", "either"]),
+        "smallest_difference": st.sampled_from([1e-4, 1e-5]),
         "fine_uncertainty": st.sampled_from([0.0, 0.005, 0.02]),
         "coarse_uncertainty": st.sampled_from([0.0, 0.003, 0.01]),
         "distance_constant": st.sampled_from([0.0, 1.5, 20.0]),

@@ -11,14 +11,12 @@ import numpy.typing as npt
 from stfusion.errors import UserError
 from stfusion.fusion._fuse import Tally, fuse
 from stfusion.fusion._kernels import accumulate, classify
-from stfusion.fusion._scene import Patch, Scene, reflectance_unit
+from stfusion.fusion._scene import Patch, Scene, check_window, reflectance_unit
 from stfusion.raster.source import Array
 from stfusion.raster.statistics import moments, sample_pixels
 from stfusion.raster.tiles import Tile
 from stfusion.run import Context
 
-#: Floor of the spectral and temporal differences, in reflectance: one step of reflectance stored as 0..10000.
-_FLOOR = 1e-4
 #: B of the logarithmic weights for reflectance 0..1.
 _LOG_SCALE = 1e4
 #: Pixels that k-means is fitted to.
@@ -48,20 +46,20 @@ class Starfm:
     def __init__(self, scene: Scene, context: Context) -> None:
         options = context.options
         window = int(options["window"])
-        _check_window(window, scene)
+        check_window(window, scene)
         self.halo = window // 2
         unit = reflectance_unit(context, scene.reference)
         fine, coarse = (float(options[f"{sensor}_uncertainty"]) * unit for sensor in ("fine", "coarse"))
         self._spectral_margin = np.float32(np.hypot(fine, coarse))
         self._temporal_margin = np.float32(np.sqrt(2.0) * coarse)
-        self._floor = np.float32(_FLOOR * unit)
+        self._floor = np.float32(float(options["smallest_difference"]) * unit)
         self._log_scale = np.float32(_LOG_SCALE / unit) if options["logarithmic"] else None
         self._either = True if options["filter"] == "either" else None
         self._spatial = _spatial_weights(self.halo, float(options["distance_constant"]))
         self._guides = _Guides(scene, context)
-        # Inputs and outputs, and for one band at a time: guides, differences, weights, bounds and sums.
-        self.pixel_bytes = 4 * (scene.bands * (2 * len(scene.pairs) + 2) + 2 * len(scene.pairs) + 8)
-        self.pixel_bytes += 4 * self._guides.count
+        # Inputs and outputs, and for the bands that are computed together: differences, weights, bounds and sums.
+        together = scene.bands if self._guides.joint else 1
+        self.pixel_bytes = 4 * (scene.bands * (2 * len(scene.pairs) + 2) + together * (2 * len(scene.pairs) + 8))
 
     def predict(self, patch: Patch, tile: Tile, tally: Tally) -> Array:
         """Predict the tile's inner box, band by band."""
@@ -72,36 +70,41 @@ class Starfm:
             missing = np.isnan(fine[0]) | np.isnan(coarse[0]) | np.isnan(patch.target[0])
             fine[:, missing] = coarse[:, missing] = np.nan
         shared = self._guides.shared(patch)
-        for band in range(values.shape[0]):
-            guides = shared or self._guides.of_band(patch, band)
-            values[band] = self._predict_band(patch, tile, band, guides, tally)
+        count = values.shape[0]
+        # Similarity that is decided once for all bands is computed once for all bands.
+        for bands in [slice(0, count)] if shared else [slice(band, band + 1) for band in range(count)]:
+            values[bands] = self._predict_bands(patch, tile, bands, shared or self._guides.of_band(patch, bands), tally)
         return values
 
-    def _predict_band(
-        self, patch: Patch, tile: Tile, band: int, guides: list[tuple[Array, Array]], tally: Tally
+    def _predict_bands(
+        self, patch: Patch, tile: Tile, bands: slice, guides: list[tuple[Array, Array]], tally: Tally
     ) -> Array:
-        inner = _inner(tile)
-        target = patch.target[band]
+        inner = (slice(None), *_inner(tile))
+        target = patch.target[bands]
         differences = [
-            (np.abs(fine[band] - coarse[band]), target - coarse[band])
+            (np.abs(fine[bands] - coarse[bands]), target - coarse[bands])
             for fine, coarse in zip(patch.fine, patch.coarse, strict=True)
         ]
         with np.errstate(invalid="ignore"):
             spectral_bound = _largest([spectral[inner] for spectral, _ in differences]) + self._spectral_margin
             temporal_bound = _largest([np.abs(change[inner]) for _, change in differences]) + self._temporal_margin
-        sums = np.zeros((2, *tile.inner.shape), np.float32)
-        shares = len(patch.fine) * patch.target.shape[0]
+        sums = np.zeros((2, len(target), *tile.inner.shape), np.float32)
+        shares = len(patch.fine) * patch.target.shape[0] / len(target)
         for fine, (spectral, change), (guide, threshold) in zip(patch.fine, differences, guides, strict=True):
-            weight = self._weights(spectral, change)
-            strip = max(1, _VISITS // (self._spatial.size * sums.shape[2]))
-            for top in range(0, sums.shape[1], strip):
-                bottom = min(top + strip, sums.shape[1])
+            valid = ~np.isnan(change)
+            weight, value = self._weights(spectral, change), np.where(valid, fine[bands] + change, np.float32(0))
+            temporal = np.abs(change)
+            strip = max(1, _VISITS // (self._spatial.size * sums[0, :, 0].size))
+            rows = tile.inner.shape[0]
+            for top in range(0, rows, strip):
+                bottom = min(top + strip, rows)
                 accumulate(
                     guide,
                     threshold,
-                    fine[band],
+                    self._guides.joint,
+                    value,
                     spectral,
-                    change,
+                    temporal,
                     weight,
                     spectral_bound,
                     temporal_bound,
@@ -112,8 +115,8 @@ class Starfm:
                     bottom,
                     sums,
                 )
-                tile.advance((bottom - top) / sums.shape[1] / shares)
-        return _finish(sums, [fine[band][inner] for fine in patch.fine], differences, inner, target[inner], tally)
+                tile.advance((bottom - top) / rows / shares)
+        return _finish(sums, [fine[bands][inner] for fine in patch.fine], differences, inner, target[inner], tally)
 
     def _weights(self, spectral: Array, change: Array) -> Array:
         """The part 1/(S T) of the weights, or its logarithmic form; 0 where a value is missing."""
@@ -135,7 +138,7 @@ class _Guides:
     def __init__(self, scene: Scene, context: Context) -> None:
         options = context.options
         self._by_class = options["sampling"] == "class"
-        self._joint = bool(options["joint"])
+        self.joint = bool(options["joint"])
         self._bands = _parse_bands(str(options["joint_bands"]), scene.bands)
         classes = int(options["classes"])
         self._thresholds: list[npt.NDArray[np.float32]] = []
@@ -143,21 +146,16 @@ class _Guides:
         for number, pair in enumerate(scene.pairs):
             if self._by_class:
                 pixels = sample_pixels(pair.fine, _SAMPLE, context.stop)
-                groups = [self._bands] if self._joint else [[band] for band in range(scene.bands)]
+                groups = [self._bands] if self.joint else [[band] for band in range(scene.bands)]
                 self._centres.append([_cluster(pixels[group], classes, context) for group in groups])
             else:
                 std = moments(pair.fine, context.stop).std
                 self._thresholds.append((2.0 * std / classes).astype(np.float32))
             context.reporter.progress(5.0 * (number + 1) / len(scene.pairs))
 
-    @property
-    def count(self) -> int:
-        """How many guides stand beside one another."""
-        return len(self._bands) if self._joint else 1
-
     def shared(self, patch: Patch) -> list[tuple[Array, Array]]:
         """The guides of every pair that serve all bands; none where each band has its own."""
-        if not self._joint:
+        if not self.joint:
             return []
         if self._by_class:
             return [self._classes(fine[self._bands], c[0]) for fine, c in zip(patch.fine, self._centres, strict=True)]
@@ -166,26 +164,16 @@ class _Guides:
             for fine, threshold in zip(patch.fine, self._thresholds, strict=True)
         ]
 
-    def of_band(self, patch: Patch, band: int) -> list[tuple[Array, Array]]:
+    def of_band(self, patch: Patch, one: slice) -> list[tuple[Array, Array]]:
         """The guides of every pair for one band."""
-        one = slice(band, band + 1)
         if self._by_class:
-            return [self._classes(fine[one], c[band]) for fine, c in zip(patch.fine, self._centres, strict=True)]
+            return [self._classes(fine[one], c[one.start]) for fine, c in zip(patch.fine, self._centres, strict=True)]
         return [(fine[one], threshold[one]) for fine, threshold in zip(patch.fine, self._thresholds, strict=True)]
 
     @staticmethod
     def _classes(fine: Array, centres: Array) -> tuple[Array, Array]:
         classes: Array = classify(np.ascontiguousarray(fine), centres)
         return classes[None], np.zeros(1, np.float32)
-
-
-def _check_window(window: int, scene: Scene) -> None:
-    rows, columns = scene.shape
-    if window > min(rows, columns):
-        raise UserError(
-            f"The window of {window} pixels is larger than {scene.reference} ({columns} x {rows} pixels); "
-            f"take an odd window of at most {(min(rows, columns) - 1) // 2 * 2 + 1}."
-        )
 
 
 def _parse_bands(text: str, count: int) -> list[int]:
@@ -248,7 +236,7 @@ def _finish(
     sums: Array,
     fines: list[Array],
     differences: list[tuple[Array, Array]],
-    inner: tuple[slice, slice],
+    inner: tuple[slice, slice, slice],
     target: Array,
     tally: Tally,
 ) -> Array:

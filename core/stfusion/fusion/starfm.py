@@ -101,6 +101,16 @@ METHOD = Method(
             maximum=1.0,
         ),
         Option(
+            "smallest_difference",
+            "number",
+            "Smallest difference (reflectance)",
+            0.0001,
+            "Added to the spectral and temporal differences, so that a difference of zero does not make a weight "
+            "infinite. The smaller it is, the more pure coarse pixels outweigh mixed ones.",
+            minimum=1e-9,
+            maximum=1.0,
+        ),
+        Option(
             "filter",
             "choice",
             "Neighbours have to pass",
