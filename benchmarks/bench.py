@@ -18,7 +18,7 @@ from typing import Any
 import growth
 import limits
 import page
-from cases import BANDS, SIZES, case, error, inputs
+from cases import SIZES, case, error, inputs
 from measure import ROOT, Cost, FailedError, engine, median
 from peers import PEERS, Peer
 from stfusion import registry
@@ -138,7 +138,7 @@ def main() -> None:
     for part in options.parts:
         for name, row in parts[part]():
             store.keep(part, name, row)
-    text = page.write(store.rows, BANDS)
+    text = page.write(store.rows)
     print(f"\n{text}\nWrote {page.PAGE}")
 
 

@@ -14,6 +14,8 @@ from stfusion.declaration import Method, Option
 SIZE = 500
 FINE_WINDOWS, COARSE_WINDOWS = (17, 33, 51, 101), (3, 5, 7, 9)
 NUMBERS_OF_BANDS = (1, 2, 4, 6)
+#: Largest sides of a tile, whose memory is compared, and the side of the scene.
+TILES, TILED_SIZE = (256, 1024), 2000
 OUTPUT = ROOT / "build" / "bench" / "fused.tif"
 
 
@@ -22,9 +24,10 @@ def measure(methods: Sequence[Method], sizes: Sequence[int]) -> Iterator[tuple[s
     for method in methods:
         if "baseline" in method.tags:
             continue
-        # The smallest case compiles the kernels, and its memory stands for what a run takes before the first pixel.
+        # The smallest case compiles the kernels.
         yield from _series(method, "start", [(160, 160, ())])
         yield from _series(method, "size", [(size, size, ()) for size in sizes])
+        yield from _series(method, "tile", [(side, min(max(sizes), TILED_SIZE), ()) for side in TILES])
         window = next((option for option in method.options if option.id == "window"), None)
         if window is not None:
             yield from _series(method, "window", [(n, SIZE, ("--window", n)) for n in windows(window)])
@@ -50,11 +53,10 @@ def _series(
         row: dict[str, Any] = {"method": method.id, "what": what, "value": value, "size": size, "bands": BANDS}
         if what == "bands":
             row["bands"] = value
-        path = case(size)
+        extra = {"largest_tile": value} if what == "tile" else {}
+        command = ("fuse", method.id, *inputs(method, case(size)), "--out", OUTPUT, "--threads", 1, *flags)
         try:
-            row |= asdict(
-                engine("fuse", method.id, *inputs(method, path), "--out", OUTPUT, "--threads", 1, *flags)
-            )
+            row |= asdict(engine(*command, **extra))
         except FailedError as why:
             row |= {"failed": str(why)}
         yield f"{method.id}, {what} {value}", row

@@ -28,14 +28,15 @@ with open(sys.argv[1], "w") as file:
 sys.exit(code)
 """
 
-#: Runs the engine and notes on standard error how it divided the scene into tiles.
+#: Runs the engine, with tiles of at most BENCH_TILE pixels a side, and notes on standard error how it made tiles.
 ENGINE = """
-import json, sys
+import json, os, sys
 from stfusion.cli import main
 from stfusion.fusion import _fuse
 choose = _fuse.tile_shape
 def noted(shape, halo, pixel_bytes, budget, threads):
-    tile = choose(shape, halo, pixel_bytes, budget, threads)
+    largest = int(os.environ["BENCH_TILE"])
+    tile = tuple(min(side, largest) for side in choose(shape, halo, pixel_bytes, budget, threads))
     note = {"tile": tile, "halo": halo, "pixel_bytes": pixel_bytes}
     print(json.dumps(note), file=sys.stderr, flush=True)
     return tile
@@ -79,34 +80,37 @@ def program(command: Sequence[object], environment: Mapping[str, str]) -> tuple[
             process = subprocess.Popen(
                 watch, env=dict(environment), stdout=subprocess.PIPE, stderr=stderr, text=True, encoding="utf-8"
             )
-            stages = _stages(process)
+            stages, errors = _listen(process)
             code = process.wait()
         words = said.read_text(encoding="utf-8")
         if code:
-            raise FailedError((words.strip() or f"it ended with code {code}").splitlines()[-1])
+            raise FailedError([f"it ended with code {code}", *words.strip().splitlines(), *errors][-1])
         return Cost(**json.loads(costs.read_text(encoding="utf-8"))), stages, words
 
 
-def _stages(process: subprocess.Popen[str]) -> dict[str, float]:
-    """Seconds at which the stages of the engine began and at which it ended."""
+def _listen(process: subprocess.Popen[str]) -> tuple[dict[str, float], list[str]]:
+    """Seconds at which the stages of the engine began and at which it ended, and its errors."""
     stages: dict[str, float] = {}
+    errors = []
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith('{"type": "stage"'):
             stages[json.loads(line)["name"]] = time.perf_counter()
+        elif line.startswith('{"type": "error"'):
+            errors.append(json.loads(line)["message"])
     stages["end"] = time.perf_counter()
-    return stages
+    return stages, errors
 
 
-def engine(*arguments: object) -> Cost:
-    """Run the engine, such as ``engine("fuse", "starfm", "--fine", path, ...)``.
+def engine(*arguments: object, largest_tile: int = 10**6) -> Cost:
+    """Run the engine, such as ``engine("fuse", "starfm", "--fine", path, ...)``; tiles are no larger than allowed.
 
     Raises
     ------
     FailedError
         It ended with an error.
     """
-    environment = {**os.environ, "PYTHONPATH": str(CORE)}
+    environment = {**os.environ, "PYTHONPATH": str(CORE), "BENCH_TILE": str(largest_tile)}
     cost, stages, words = program([sys.executable, "-c", ENGINE, *arguments, "--json"], environment)
     extra: dict[str, Any] = {}
     if "Fusing" in stages:

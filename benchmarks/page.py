@@ -56,11 +56,11 @@ One run on one thread each; processor seconds. In brackets: nanoseconds per pixe
 """
 MEMORY = """### Memory
 
-Default limit of 2048 MB, one thread. "In flight" is a pixel of the tile that is computed, its margin included. Its
-bytes per band are those that the method counts, by which tiles are chosen, and those measured: the growth of the peak
-over that of a tiny scene, with GDAL's cache and finished tiles that wait to be written. The last columns are the peak
-of the process, and its growth per pixel and band of the whole scene, which falls with the size, since tiles bound the
-memory. (The public C++ program takes about 40 bytes per pixel and band of the whole scene.)
+Default limit of 2048 MB, one thread. "In flight" is a pixel of the tile that is computed, its margin included: the
+bytes per band that the method counts, by which it chooses its tiles, and those measured, which are the growth of the
+peak from tiles of 256 pixels a side to tiles of 1024, finished tiles that wait to be written included. The peaks are
+those of the whole process; in brackets, bytes per pixel and band of the whole scene. These fall with the size, since
+tiles bound the memory; the public C++ program takes about 40.
 
 """
 
@@ -79,7 +79,7 @@ FROM_SOURCE = (
 )
 
 
-def write(rows: Mapping[str, Rows], bands: int) -> str:
+def write(rows: Mapping[str, Rows]) -> str:
     """Write the page from all rows by part and name, and return it."""
     methods, growth = rows.get("methods", {}), list(rows.get("growth", {}).values())
     parts = [HEAD, _machine()]
@@ -90,7 +90,7 @@ def write(rows: Mapping[str, Rows], bands: int) -> str:
     if methods:
         parts += [DOCUMENTED, _documented(methods.values())]
     if growth:
-        parts += [GROWTH, *_growth(growth), MEMORY, _memory(growth, bands)]
+        parts += [GROWTH, *_growth(growth), MEMORY, _memory(growth)]
     if "limits" in rows:
         parts += [_limits(rows["limits"])]
     text = "".join(parts)
@@ -190,19 +190,27 @@ def _by_value(rows: Sequence[Row], what: str, cell: Callable[[Row], str]) -> str
     return _table(("Method", *map(str, values)), lines)
 
 
-def _memory(rows: Sequence[Row], bands: int) -> str:
-    starts = {row["method"]: row["peak_mb"] for row in rows if row["what"] == "start" and "failed" not in row}
-    heads = ("Method", "Scene", "In flight: counted", "measured", "Peak MB", "Growth per pixel and band of the scene")
+def _memory(rows: Sequence[Row]) -> str:
+    done = [row for row in rows if "failed" not in row]
+    sizes = sorted({row["value"] for row in done if row["what"] == "size"})
     lines = []
-    for row in rows:
-        if row["what"] != "size" or "failed" in row or row["method"] not in starts or not row["tile_pixels"]:
+    for method in dict.fromkeys(row["method"] for row in done):
+        own = [row for row in done if row["method"] == method]
+        whole = {row["value"]: row for row in own if row["what"] == "size"}
+        tiles = sorted((row for row in own if row["what"] == "tile"), key=lambda row: row["tile_pixels"])
+        if not whole or len(tiles) < 2:
             continue
-        growth = (row["peak_mb"] - starts[row["method"]]) * 2**20 / bands
+        grown = tiles[-1]["tile_pixels"] - tiles[0]["tile_pixels"]
+        measured = (tiles[-1]["peak_mb"] - tiles[0]["peak_mb"]) * 2**20 / (grown * tiles[0]["bands"])
         lines.append((
-            _title(row["method"]), f"{row['size']}²", f"{row['pixel_bytes'] / bands:.1f}",
-            f"{growth / row['tile_pixels']:.1f}", f"{row['peak_mb']:.0f}", f"{growth / row['size'] ** 2:.1f}",
+            _title(method), f"{tiles[0]['pixel_bytes'] / tiles[0]['bands']:.1f}", f"{measured:.1f}",
+            *(_peak(whole[size]) if size in whole else "" for size in sizes),
         ))
-    return _table(heads, lines)
+    return _table(("Method", "In flight: counted", "measured", *(f"Peak MB, {size}²" for size in sizes)), lines)
+
+
+def _peak(row: Row) -> str:
+    return f"{row['peak_mb']:.0f} ({row['peak_mb'] * 2**20 / (row['size'] ** 2 * row['bands']):.0f})"
 
 
 def _limits(rows: Rows) -> str:

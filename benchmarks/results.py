@@ -22,9 +22,7 @@ from demo import window
 from scenes import ROOT, SCENES, Files, Scene, prepare
 from stfusion import job, registry
 from stfusion.errors import EnvironmentFault, StfError
-from stfusion.job import Input
 from stfusion.protocol import TextReporter
-from stfusion.raster.source import Source
 from stfusion.run import run
 
 PAGE = ROOT / "docs" / "results.md"
@@ -102,15 +100,11 @@ def _order(scene: Scene, files: Files, report: Path, method: str, setting: str) 
         if each.operation == "fuse" and method in ("", each.id) and option.id == "window" and "fine" in option.title
     ]
     settings += [setting] if setting else []
-    images = {role: Source("Image", Input(str(path))) for role, path in files.inputs.items()}
-    # Coarse images that were resampled to the fine grid do not tell how large their pixels were.
-    resampled = images["target"].grid == images["fine"].grid
     inputs = {role: {"path": str(path)} for role, path in (*files.inputs.items(), ("reference", files.truth))}
     return {
         "operation": "compare", "method": "compare", "inputs": inputs, "outputs": {"output": str(report)},
         "options": {
-            "unit": scene.unit, "methods": method, "options": ",".join(settings),
-            **({"ratio": scene.ratio} if resampled else {}),
+            "unit": scene.unit, "ratio": scene.ratio, "methods": method, "options": ",".join(settings),
         },
     }
 

@@ -179,14 +179,12 @@ def test_every_place_but_the_one_with_two_dates_is_there_with_one_pair_and_with_
 
 def test_settings_of_the_comparison_follow_the_scene(tmp_path):
     scene = replace(scenes.SCENES["simulated"], ratio=7)
-    profile = {"driver": "GTiff", "width": 9, "height": 9, "count": 1, "dtype": "uint8", "crs": "EPSG:32631",
-               "transform": rasterio.Affine(10, 0, 0, 0, -10, 90)}
-    for name in ("fine", "coarse"):
-        with rasterio.open(tmp_path / f"{name}.tif", "w", **profile):
-            pass
-    files = scenes.Files({role: tmp_path / f"{name}.tif" for role, name in
-                          (("fine", "fine"), ("coarse", "coarse"), ("target", "coarse"))}, tmp_path / "fine.tif")
+    roles = ("fine", "coarse", "target")
+    files = scenes.Files({role: tmp_path / f"{role}.tif" for role in roles}, tmp_path / "truth.tif")
     order = results._order(scene, files, tmp_path / "report", "starfm", "starfm.logarithmic=true")
     assert order["options"] == {
-        "unit": 10_000.0, "methods": "starfm", "options": "starfm.window=23,starfm.logarithmic=true", "ratio": 7
+        "unit": 10_000.0, "ratio": 7, "methods": "starfm", "options": "starfm.window=23,starfm.logarithmic=true"
     }
+    assert order["inputs"] == {
+        role: {"path": str(tmp_path / f"{role}.tif")} for role in roles
+    } | {"reference": {"path": str(tmp_path / "truth.tif")}}
