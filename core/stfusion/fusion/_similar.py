@@ -1,7 +1,8 @@
 """Means over the most similar pixels of a moving window: the last step of the hybrid and regression methods.
 
-Written pixel by pixel, and a window row as the innermost loop over contiguous memory, so that one source serves the
-CPU (vector instructions) and, a thread for each pixel, a GPU.
+The rows of the window are kept in a ring, in which a column of the window is contiguous and so is the whole window:
+the innermost loops then run over all of its pixels at once, which the compiler turns into vector instructions. Which
+place a row has in the ring depends on its position in the scene, so that sums have the same order in every tile.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from numba import njit
 from stfusion.raster.source import Array
 from stfusion.raster.tiles import Tile
 
-Floats = npt.NDArray[np.float64]
 Bits = npt.NDArray[np.int32]
 
 #: Candidates visited between two looks at the cancel flag: about a tenth of a second.
 _VISITS = 50_000_000
 #: First step of a search for a bound from a guess, in units of a float's last digit: about 3 per cent.
 _STEP, _FAR = 1 << 18, 1 << 31
-#: The key of a pixel that is never similar.
-_NEVER = np.float32(np.inf)
-#: The bits of an infinite key.
-_INFINITE = 0x7F800000
+#: What a pixel that is never similar has for a value and for a key, and the bits of that.
+_NEVER, _NEVER_BITS = np.float32(np.inf), 0x7F800000
+#: Keys in a group. The nearest pixels are sought first among the smallest keys of groups, which are fewer; a bound
+#: that a few more groups stay below than are needed is soon found.
+_GROUP, _MORE = 8, 8
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class Similarity:
     """How similar pixels are found and weighted.
 
     ``count`` is the number of most similar pixels (those that tie with the last are taken too), ``limits`` the largest
-    difference to the centre in each band (infinite where there is none), ``power`` 1 for absolute and 2 for squared
-    differences, and ``spatial`` (window, window) the weights.
+    difference to the centre in each band (none: any), ``power`` 1 for absolute and 2 for squared differences, and
+    ``spatial`` (window, window) the weights.
     """
 
     count: int
-    limits: Array
+    limits: Array | None
     power: int
     spatial: Array
 
@@ -69,7 +70,8 @@ def similar_means(
     guides
         (bands, H, W): the image that decides similarity, NaN where a pixel must not be used.
     scales
-        (bands, H, W) or none: what the differences to a centre are multiplied by, such as 1/F for relative ones.
+        (bands, H, W) or none: what the differences to a centre are multiplied by, such as 1/F for relative ones;
+        finite and not negative where the guides are valid.
     images
         (images, H, W): what is averaged; NaN where a guide is, and nowhere else.
     tile
@@ -83,16 +85,14 @@ def similar_means(
         (images, rows, columns), NaN where there is no similar pixel, and (rows, columns): how many there were.
     """
     rows, columns = tile.inner.shape
-    means = np.empty((images.shape[0], rows, columns), np.float32)
+    means = np.full((images.shape[0], rows, columns), np.nan, np.float32)
     numbers = np.zeros((rows, columns), np.int32)
-    size = similarity.spatial.shape[0]
-    strip = max(1, _VISITS // (size * size * columns))
-    keys, sums = np.empty(size * size, np.float32), np.empty(images.shape[0])
+    strip = max(1, _VISITS // (similarity.spatial.size * columns))
     for begin in range(0, rows, strip):
         end = min(begin + strip, rows)
         _means(
             guides, scales, images, similarity.limits, similarity.power == 2 or None, similarity.count,
-            similarity.spatial, *tile.offset, begin, end, keys, sums, means, numbers,
+            similarity.spatial, tile.outer.top, *tile.offset, begin, end, means, numbers,
         )  # fmt: skip
         tile.advance(share * (end - begin) / rows)
     return means, numbers
@@ -103,86 +103,148 @@ def _means(
     guides: Array,
     scales: Array | None,
     images: Array,
-    limits: Array,
+    limits: Array | None,
     squared: bool | None,
     count: int,
     spatial: Array,
+    first: int,
     top: int,
     left: int,
     begin: int,
     end: int,
-    keys: Array,
-    sums: Floats,
     means: Array,
     numbers: npt.NDArray[np.int32],
 ) -> None:
-    """Fill rows ``begin`` to ``end`` of ``means`` and ``numbers``."""
-    half = spatial.shape[0] // 2
+    """Fill rows ``begin`` to ``end`` of ``means`` and ``numbers``; ``first`` is the scene's row of the first guide."""
+    size, width = spatial.shape[0], guides.shape[2]
+    half, groups = size // 2, -(-size * size // _GROUP)
+    ring = np.empty((guides.shape[0], width * size), np.float32)
+    values = np.empty((width * size, images.shape[0]), np.float32)
+    weights = np.empty((size, size), np.float32)
+    keys, sums = np.empty(groups * _GROUP, np.float32), np.empty(images.shape[0])
+    smallest, hits = np.empty(groups, np.int32), np.empty(groups + 1, np.int32)
+    near, places = np.empty(keys.size + 1, np.int32), np.empty(keys.size + 1, np.int32)
+    for i in range(top + begin - half, top + begin + half):
+        _enter(guides, images, i, (first + i) % size, size, ring, values)
     for row in range(begin, end):
         y = top + row
-        y0, y1 = max(0, y - half), min(guides.shape[1], y + half + 1)
-        limit = np.int32(0)
+        _enter(guides, images, y + half, (first + y + half) % size, size, ring, values)
+        for i in range(size):
+            weights[:, (first + y - half + i) % size] = spatial[i]
+        group_limit = limit = np.int32(0)
         for column in range(numbers.shape[1]):
             x = left + column
-            x0, x1 = max(0, x - half), min(guides.shape[2], x + half + 1)
-            near = keys[: (y1 - y0) * (x1 - x0)]
-            if not np.isnan(guides[0, y, x]):
-                _fill_keys(guides, scales, limits, squared, y, x, y0, y1, x0, x1, near)
-                limit = _smallest(near.view(np.int32), count, limit)
-                place = spatial[y0 - y + half : y1 - y + half, x0 - x + half : x1 - x + half]
-                around = images[:, y0:y1, x0:x1]
-                numbers[row, column] = _average(near.view(np.int32), limit, place, around, sums, means[:, row, column])
-            else:
-                means[:, row, column] = np.nan
+            if np.isnan(guides[0, y, x]):
+                continue
+            x0, x1 = max(0, x - half), min(width, x + half + 1)
+            _fill_keys(ring, guides, scales, limits, squared, y, x, x0 * size, (x1 - x0) * size, keys)
+            _least(keys.view(np.int32), smallest)
+            group_limit = _bound(smallest, count, count + _MORE, group_limit)
+            found = _gather(keys.view(np.int32), smallest, group_limit, hits, near, places)
+            limit = _bound(near[:found], count, count, limit)
+            numbers[row, column] = _average(
+                near[:found], places, limit, weights.reshape(-1)[(x0 - x + half) * size :], values[x0 * size :], sums,
+                means[:, row, column],
+            )  # fmt: skip
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _enter(guides: Array, images: Array, i: int, slot: int, size: int, ring: Array, values: Array) -> None:
+    """Put a row in its place of the ring; pixels that must not be used, or lie outside, are infinitely different."""
+    if i < 0 or i >= guides.shape[1]:
+        ring[:, slot::size] = _NEVER
+        return
+    for b in range(guides.shape[0]):
+        for x in range(guides.shape[2]):
+            value = guides[b, i, x]
+            ring[b, x * size + slot] = _NEVER if np.isnan(value) else value
+    for n in range(images.shape[0]):
+        for x in range(guides.shape[2]):
+            values[x * size + slot, n] = images[n, i, x]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _fill_keys(
+    ring: Array,
     guides: Array,
     scales: Array | None,
-    limits: Array,
+    limits: Array | None,
     squared: bool | None,
     y: int,
     x: int,
-    y0: int,
-    y1: int,
-    x0: int,
-    x1: int,
+    begin: int,
+    number: int,
     keys: Array,
 ) -> None:
-    """How much every pixel of a window differs from the centre; infinite where it must not be used."""
-    width = x1 - x0
-    keys[:] = 0
-    for b in range(guides.shape[0]):
-        here, most = guides[b, y, x], limits[b]
-        scale = np.float32(1) if scales is None else scales[b, y, x]
-        for i in range(y0, y1):
-            there = guides[b, i, x0:x1]
-            row = keys[(i - y0) * width : (i - y0 + 1) * width]
-            for k in range(width):
-                difference = abs(there[k] - here)
-                key = difference * scale if squared is None else difference * difference * scale
-                # A NaN is not within any limit either.
-                row[k] += key if difference <= most else _NEVER
+    """How much every pixel of a window differs from the centre; infinite where it must not be used.
+
+    Two bands at a time, which spares half of the visits to the keys.
+    """
+    odd = ring.shape[0] % 2
+    keys[:number] = 0
+    keys[number:] = _NEVER
+    for b in range(odd):
+        there = ring[b, begin : begin + number]
+        for k in range(number):
+            keys[k] = _difference(there[k], b, guides, scales, limits, squared, y, x)
+    for b in range(odd, ring.shape[0], 2):
+        there, other = ring[b, begin : begin + number], ring[b + 1, begin : begin + number]
+        for k in range(number):
+            keys[k] += _difference(there[k], b, guides, scales, limits, squared, y, x) + _difference(
+                other[k], b + 1, guides, scales, limits, squared, y, x
+            )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _smallest(bits: Bits, count: int, guess: int) -> Any:
-    """A bound that ``count`` keys do not exceed, and more only where they tie; all that are finite if there are fewer.
+def _difference(
+    there: float,
+    b: int,
+    guides: Array,
+    scales: Array | None,
+    limits: Array | None,
+    squared: bool | None,
+    y: int,
+    x: int,
+) -> Any:
+    """How much a value differs from the centre in one band."""
+    difference = there - guides[b, y, x]
+    key = abs(difference) if squared is None else difference * difference
+    if scales is not None:
+        key *= scales[b, y, x]
+    if limits is not None:
+        key = key if abs(difference) <= limits[b] else _NEVER
+    return key
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _least(bits: Bits, smallest: Bits) -> None:
+    """The smallest key of every group, whose members stand the number of groups apart."""
+    groups = smallest.size
+    for k in range(groups):
+        smallest[k] = bits[k]
+    for g in range(1, _GROUP):
+        member = bits[g * groups : (g + 1) * groups]
+        for k in range(groups):
+            smallest[k] = min(smallest[k], member[k])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _bound(bits: Bits, count: int, most: int, guess: int) -> Any:
+    """A bound that ``count`` to ``most`` keys do not exceed, more only where they tie; all finite keys if fewer.
 
     The bits of floats that are not negative are ordered as the floats are, and whole numbers need no fast-math to be
-    counted by vector instructions. Bisection begins near a guess and ends as soon as the number is right: where it
-    begins does not change which keys are below the bound.
+    counted by vector instructions. Bisection begins near a guess and ends as soon as the number is right: where
+    ``most`` is ``count``, the keys below the bound do not depend on the guess.
     """
     low, high = _range(bits)
-    if _up_to(bits, high) <= count:
+    if _up_to(bits, high) <= most:
         return high
     low -= 1
     step = _STEP
     middle = min(max(guess, low + 1), high - 1)
     while high - low > 1:
         number = _up_to(bits, middle)
-        if number == count:
+        if count <= number <= most:
             return middle
         if number < count:
             low = middle
@@ -197,10 +259,10 @@ def _smallest(bits: Bits, count: int, guess: int) -> Any:
 @njit(nogil=True, cache=True, error_model="numpy")
 def _range(bits: Bits) -> tuple[Any, Any]:
     """The smallest and the largest finite key."""
-    low, high = np.int32(_INFINITE), np.int32(0)
+    low, high = np.int32(_NEVER_BITS), np.int32(0)
     for k in range(bits.size):
         low = min(low, bits[k])
-        high = max(high, bits[k] if bits[k] < np.int32(_INFINITE) else np.int32(0))
+        high = max(high, bits[k] if bits[k] < np.int32(_NEVER_BITS) else np.int32(0))
     return low, high
 
 
@@ -214,24 +276,42 @@ def _up_to(bits: Bits, limit: int) -> Any:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _average(bits: Bits, limit: int, spatial: Array, images: Array, sums: Floats, mean: Array) -> int:
+def _gather(bits: Bits, smallest: Bits, limit: int, hits: Bits, near: Bits, places: Bits) -> Any:
+    """The keys up to the limit, and where they stand in the window; returns their number.
+
+    What may not be wanted is written all the same, and written over by the next: this has no branch to mispredict.
+    Unsigned numbers spare the look whether an index counts from the end.
+    """
+    last, groups = np.int32(limit), np.uintp(smallest.size)
+    number = found = np.uintp(0)
+    for g in range(smallest.size):
+        hits[number] = g
+        number += np.uintp(smallest[g] <= last)
+    for hit in range(number):
+        k = np.uintp(hits[hit])
+        for _ in range(_GROUP):
+            near[found] = bits[k]
+            places[found] = k
+            found += np.uintp(bits[k] <= last)
+            k += groups
+    return np.intp(found)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _average(
+    bits: Bits, places: Bits, limit: int, weights: Array, values: Array, sums: npt.NDArray[np.float64], mean: Array
+) -> int:
     """The weighted mean of every image over the keys up to the limit, and their number."""
     number, total = 0, 0.0
     sums[:] = 0
-    rows, columns = spatial.shape
-    for i in range(rows):
-        row = bits[i * columns : (i + 1) * columns]
-        left = _up_to(row, limit)
-        for j in range(columns):
-            if left == 0:
-                break
-            if row[j] <= limit:
-                weight = spatial[i, j]
-                left -= 1
-                number += 1
-                total += weight
-                for n in range(sums.size):
-                    sums[n] += weight * images[n, i, j]
+    for k in range(bits.size):
+        if bits[k] <= limit:
+            place = np.uintp(places[k])
+            weight = weights[place]
+            number += 1
+            total += weight
+            for n in range(sums.size):
+                sums[n] += weight * values[place, n]
     for n in range(sums.size):
         mean[n] = sums[n] / total
     return number
