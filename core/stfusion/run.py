@@ -8,11 +8,14 @@ import signal
 import threading
 import traceback
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 
+from stfusion import device
 from stfusion.cost import cpu_seconds, peak_memory_mb
 from stfusion.declaration import Method, Scalar
+from stfusion.device import Device
 from stfusion.errors import Cancelled, EnvironmentFault, OutOfMemory, StfError
 from stfusion.job import Job
 from stfusion.protocol import Reporter
@@ -101,6 +104,11 @@ class Context:
         """The checked options by id."""
         return self.job.options
 
+    @cached_property
+    def device(self) -> Device:
+        """What computes the methods that can use a CUDA card."""
+        return device.find(self.job.device)
+
     @property
     def threads(self) -> int:
         """Number of threads to use."""
@@ -121,7 +129,9 @@ def run(job: Job, reporter: Reporter, stop: Stop | None = None) -> int:
     """
     context = Context(job, reporter, stop)
     try:
-        reporter.hello("cpu")
+        reporter.hello(context.device.name)
+        if context.device.fault:
+            reporter.warning(f"The processor computes, since {context.device.fault}; 'Check engine' says more.")
         outputs = job.declaration.load()(context)
     except StfError as error:
         return _fail(context, error)

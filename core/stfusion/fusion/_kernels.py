@@ -52,6 +52,16 @@ def _agree(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def is_within(
+    spectral: float, temporal: float, spectral_bound: float, temporal_bound: float, either: bool | None
+) -> bool:
+    """Whether a neighbour's differences pass the filter: both, or one of them where ``either`` is not None."""
+    if either is None:
+        return (spectral < spectral_bound) & (temporal < temporal_bound)
+    return (spectral < spectral_bound) | (temporal < temporal_bound)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _add(
     there: Array,
     here: Array,
@@ -70,10 +80,7 @@ def _add(
     """Add one neighbour of every pixel of a row to ``total`` and ``weights`` where it is similar and within bounds."""
     for x in range(total.size):
         chosen = abs(there[x] - here[x]) <= limit
-        if either is None:
-            chosen &= (spectral[x] < spectral_bound[x]) & (temporal[x] < temporal_bound[x])
-        else:
-            chosen &= (spectral[x] < spectral_bound[x]) | (temporal[x] < temporal_bound[x])
+        chosen &= is_within(spectral[x], temporal[x], spectral_bound[x], temporal_bound[x], either)
         part = weight[x] * near if chosen else np.float32(0)
         total[x] += part * value[x]
         weights[x] += part

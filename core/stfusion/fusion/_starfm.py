@@ -23,6 +23,8 @@ _LOG_SCALE = 1e4
 _SAMPLE = 50_000
 #: Neighbours that the kernel visits between two looks at the cancel flag: about a tenth of a second.
 _VISITS = 200_000_000
+#: The same for a CUDA card: each look costs a copy of the tile.
+_CARD_VISITS = 100 * _VISITS
 
 
 def run(context: Context) -> dict[str, Any]:
@@ -57,6 +59,11 @@ class Starfm:
         self._either = True if options["filter"] == "either" else None
         self._spatial = _spatial_weights(self.halo, float(options["distance_constant"]))
         self._guides = _Guides(scene, context)
+        self._accumulate, self._visits = accumulate, _VISITS
+        if context.device.cuda:
+            from stfusion.fusion import _cuda
+
+            self._accumulate, self._visits = _cuda.accumulate, _CARD_VISITS
         # Inputs and outputs, and for the bands that are computed together: differences, weights, bounds and sums.
         together = scene.bands if self._guides.joint else 1
         self.pixel_bytes = 4 * (scene.bands * (2 * len(scene.pairs) + 2) + together * (2 * len(scene.pairs) + 8))
@@ -94,11 +101,11 @@ class Starfm:
             valid = ~np.isnan(change)
             weight, value = self._weights(spectral, change), np.where(valid, fine[bands] + change, np.float32(0))
             temporal = np.abs(change)
-            strip = max(1, _VISITS // (self._spatial.size * sums[0, :, 0].size))
+            strip = max(1, self._visits // (self._spatial.size * sums[0, :, 0].size))
             rows = tile.inner.shape[0]
             for top in range(0, rows, strip):
                 bottom = min(top + strip, rows)
-                accumulate(
+                self._accumulate(
                     guide,
                     threshold,
                     self._guides.joint,

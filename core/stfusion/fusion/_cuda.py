@@ -1,0 +1,233 @@
+"""The moving-window kernels on a CUDA card: a thread for each pixel, the arithmetic that of the processor's kernels.
+
+Every function takes what the processor's kernel of the same name takes, and gives the same but for rounding: a card
+may keep more digits of a product that is added.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from numba import cuda
+
+from stfusion.fusion._kernels import is_within
+from stfusion.raster.source import Array
+
+#: Threads of a block: columns and rows.
+_BLOCK = (32, 4)
+#: Memory of the card for the keys of the windows that are searched at the same time.
+_SCRATCH = 2**28
+_LARGEST = np.finfo(np.float32).max
+#: First steps down from the largest number.
+_DOWN = 2.0**-16
+
+
+def accumulate(
+    guides: Array,
+    thresholds: Array,
+    joint: bool,
+    value: Array,
+    spectral: Array,
+    temporal: Array,
+    weight: Array,
+    spectral_bound: Array,
+    temporal_bound: Array,
+    either: bool | None,
+    spatial: Array,
+    top: int,
+    left: int,
+    begin: int,
+    end: int,
+    sums: Array,
+) -> None:
+    """STARFM's sums; see :func:`stfusion.fusion._kernels.accumulate`."""
+    images = (guides, thresholds, value, spectral, temporal, weight, spectral_bound, temporal_bound, spatial)
+    inputs = [cuda.to_device(np.ascontiguousarray(image)) for image in images]
+    outputs = cuda.to_device(sums)
+    for band in range(sums.shape[1]):
+        chosen = slice(0, len(guides)) if joint else slice(band, band + 1)
+        _accumulate[_blocks(sums.shape[3], end - begin), _BLOCK](
+            *inputs, either, chosen.start, chosen.stop, band, top, left, begin, end, outputs
+        )
+    outputs.copy_to_host(sums)
+
+
+@cuda.jit
+def _accumulate(
+    guides: Array,
+    thresholds: Array,
+    value: Array,
+    spectral: Array,
+    temporal: Array,
+    weight: Array,
+    spectral_bound: Array,
+    temporal_bound: Array,
+    spatial: Array,
+    either: bool | None,
+    first: int,
+    last: int,
+    band: int,
+    top: int,
+    left: int,
+    begin: int,
+    end: int,
+    sums: Array,
+) -> None:
+    column, row = cuda.grid(2)
+    row += begin
+    if row >= end or column >= sums.shape[3]:
+        return
+    half, y, x = spatial.shape[0] // 2, top + row, left + column
+    for i in range(y - half, y + half + 1):
+        total = weights = np.float32(0)
+        for j in range(x - half, x + half + 1):
+            if not (0 <= i < value.shape[1] and 0 <= j < value.shape[2]):
+                continue
+            similar = is_within(
+                spectral[band, i, j],
+                temporal[band, i, j],
+                spectral_bound[band, row, column],
+                temporal_bound[band, row, column],
+                either,
+            )
+            for g in range(first, last):
+                similar = similar and abs(guides[g, i, j] - guides[g, y, x]) <= thresholds[g]
+            if similar:
+                part = weight[band, i, j] * spatial[i - y + half, j - x + half]
+                total += part * value[band, i, j]
+                weights += part
+        sums[0, band, row, column] += total
+        sums[1, band, row, column] += weights
+
+
+def _blocks(columns: int, rows: int) -> tuple[int, int]:
+    return -(-columns // _BLOCK[0]), -(-rows // _BLOCK[1])
+
+
+def means(
+    guides: Array,
+    scales: Array | None,
+    images: Array,
+    limits: Array | None,
+    squared: bool | None,
+    count: int,
+    spatial: Array,
+    top: int,
+    left: int,
+    means: Array,
+    numbers: npt.NDArray[np.int32],
+) -> None:
+    """Means over the most similar pixels of a window; see :func:`stfusion.fusion._similar.similar_means`."""
+    rows, columns = numbers.shape
+    given = [None if image is None else cuda.to_device(image) for image in (guides, scales, images, limits, spatial)]
+    results = cuda.to_device(means), cuda.to_device(numbers)
+    strip = max(1, min(rows, _SCRATCH // (4 * spatial.size * columns)))
+    keys = cuda.device_array((strip, columns, spatial.size), np.float32)
+    for begin in range(0, rows, strip):
+        end = min(begin + strip, rows)
+        _means[_blocks(columns, end - begin), _BLOCK](*given, squared, count, top, left, begin, end, keys, *results)
+    results[0].copy_to_host(means)
+    results[1].copy_to_host(numbers)
+
+
+@cuda.jit
+def _means(
+    guides: Array,
+    scales: Array | None,
+    images: Array,
+    limits: Array | None,
+    spatial: Array,
+    squared: bool | None,
+    count: int,
+    top: int,
+    left: int,
+    begin: int,
+    end: int,
+    scratch: Array,
+    means: Array,
+    numbers: npt.NDArray[np.int32],
+) -> None:
+    column, row = cuda.grid(2)
+    row += begin
+    if row >= end or column >= numbers.shape[1]:
+        return
+    size, y, x = spatial.shape[0], top + row, left + column
+    keys = scratch[row - begin, column]
+    if math.isnan(guides[0, y, x]):
+        return
+    for place in range(size * size):
+        i, j = y - size // 2 + place // size, x - size // 2 + place % size
+        keys[place] = math.inf
+        if 0 <= i < guides.shape[1] and 0 <= j < guides.shape[2]:
+            keys[place] = _key(guides, scales, limits, squared, y, x, i, j)
+    limit = _bound(keys, count)
+    total, number = 0.0, 0
+    for place in range(size * size):
+        if keys[place] <= limit:
+            total += spatial[place // size, place % size]
+            number += 1
+    numbers[row, column] = number
+    for n in range(images.shape[0]):
+        mean = 0.0
+        for place in range(size * size):
+            if keys[place] <= limit:
+                i, j = y - size // 2 + place // size, x - size // 2 + place % size
+                mean += spatial[place // size, place % size] * images[n, i, j]
+        means[n, row, column] = mean / total
+
+
+@cuda.jit(device=True)
+def _key(
+    guides: Array,
+    scales: Array | None,
+    limits: Array | None,
+    squared: bool | None,
+    y: int,
+    x: int,
+    i: int,
+    j: int,
+) -> np.float32:
+    """How much a pixel (i, j) differs from the centre (y, x); infinite where it must not be used."""
+    key = np.float32(0)
+    for b in range(guides.shape[0]):
+        difference = abs(guides[b, i, j] - guides[b, y, x])
+        within = difference <= math.inf if limits is None else difference <= limits[b]
+        if not within:
+            return np.float32(math.inf)
+        if squared is not None:
+            difference *= difference
+        key += difference if scales is None else difference * scales[b, y, x]
+    return key
+
+
+@cuda.jit(device=True)
+def _bound(keys: Array, count: int) -> np.float32:
+    """The smallest bound that ``count`` keys do not exceed; the largest finite number if there are fewer."""
+    high = np.float32(_LARGEST)
+    if _up_to(keys, high) <= count:
+        return high
+    if _up_to(keys, np.float32(0)) >= count:
+        return np.float32(0)
+    low = np.float32(0)
+    while True:
+        # The geometric mean halves the exponent: a key of any size is found in about as many steps.
+        middle = np.float32(math.sqrt(np.float64(low) * np.float64(high)) if low > 0 else high * _DOWN)
+        if not low < middle < high:
+            return high
+        number = _up_to(keys, middle)
+        if number == count:
+            return middle
+        if number < count:
+            low = middle
+        else:
+            high = middle
+
+
+@cuda.jit(device=True)
+def _up_to(keys: Array, limit: float) -> int:
+    number = 0
+    for place in range(keys.size):
+        number += keys[place] <= limit
+    return number

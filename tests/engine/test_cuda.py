@@ -1,0 +1,59 @@
+"""The CUDA kernels on numba's simulator: the same results as the processor's on tiny scenes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from affine import Affine
+
+from makers import FINE, quantised, read_raster, write_raster
+
+RATIO = 4
+
+
+def scene(folder: Path) -> dict[str, str]:
+    """Two pairs and a target with gaps, the coarse images on a grid of their own."""
+    rng = np.random.default_rng(5)
+    images: dict[str, str] = {}
+    for number, suffix in enumerate(("", "2")):
+        fine = quantised(rng, 2, 12, 16) + np.float32(0.05 * number)
+        fine[:, rng.random(fine.shape[1:]) < 0.05] = np.nan
+        coarse = quantised(rng, 2, 12 // RATIO, 16 // RATIO)
+        images[f"fine{suffix}"] = write_raster(folder / f"fine{suffix}.tif", fine)
+        images[f"coarse{suffix}"] = write_raster(folder / f"coarse{suffix}.tif", coarse, FINE * Affine.scale(RATIO))
+    target = quantised(rng, 2, 12 // RATIO, 16 // RATIO)
+    return images | {"target": write_raster(folder / "target.tif", target, FINE * Affine.scale(RATIO))}
+
+
+def fuse(folder: Path, method: str, images: dict[str, str], simulated: bool, options: dict[str, Any]) -> np.ndarray:
+    """Fuse in a process of its own, since numba chooses its simulator when it is imported."""
+    out = folder / f"{simulated}.tif"
+    command = [sys.executable, "-m", "stfusion", "fuse", method, "--out", str(out), "--threads", "1", "--json"]
+    for name, value in {**images, **options}.items():
+        flag = f"--{name.replace('_', '-')}"
+        command += [flag] if value is True else [flag, str(value)]
+    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1"} if simulated else os.environ
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ('"device": "cuda:0 simulated by numba"' in done.stdout) == simulated
+    return read_raster(out)
+
+
+@pytest.mark.parametrize(
+    ("method", "pairs", "options"),
+    [
+        ("starfm", 1, {"window": 5, "classes": 4}),
+        ("starfm", 2, {"window": 7, "classes": 2, "joint": True, "filter": "either", "logarithmic": True}),
+    ],
+)
+def test_equals_the_processor(tmp_path: Path, method: str, pairs: int, options: dict[str, Any]) -> None:
+    images = {name: path for name, path in scene(tmp_path).items() if pairs == 2 or not name.endswith("2")}
+    card, processor = (fuse(tmp_path, method, images, simulated, options) for simulated in (True, False))
+    np.testing.assert_allclose(card, processor, rtol=1e-4, atol=1e-6)
+    assert np.isfinite(card).mean() > 0.5
