@@ -36,3 +36,13 @@ def test_dependent_columns_give_one_of_the_best() -> None:
     solution = solve(a, np.array([0.2, 0.1]), -1.0, 1.0, 0.2)
     np.testing.assert_allclose(a @ solution, [0.2, 0.1], atol=1e-12)
     np.testing.assert_allclose(solution, [0.2, 0.2], atol=1e-12)
+
+
+@given(seed=st.integers(0, 2**32 - 1), equations=st.integers(1, 7), high=st.sampled_from([0.1, 0.4, 10.0]))
+def test_fewer_equations_than_unknowns_are_met_as_well_as_bounds_allow(seed: int, equations: int, high: float) -> None:
+    rng = np.random.default_rng(seed)
+    a, y = rng.dirichlet(np.full(8, 0.3), equations), rng.random(equations)
+    expected = lsq_linear(a, y, (-0.2, high), tol=1e-12, method="bvls").x
+    solution = solve(a, y, -0.2, high, 0.05)
+    assert -0.2 <= solution.min() <= solution.max() <= high
+    np.testing.assert_allclose(((a @ solution - y) ** 2).sum(), ((a @ expected - y) ** 2).sum(), atol=1e-9)
