@@ -16,6 +16,8 @@ FINE_WINDOWS, COARSE_WINDOWS = (17, 33, 51, 101), (3, 5, 7, 9)
 NUMBERS_OF_BANDS = (1, 2, 4, 6)
 #: Largest sides of a tile, whose memory is compared, and the side of the scene.
 TILES, TILED_SIZE = (256, 1024), 2000
+#: A limit that leaves little to the caches, whose memory would hide that of the tiles.
+TIGHT = ("--memory", 768)
 OUTPUT = ROOT / "build" / "bench" / "fused.tif"
 
 
@@ -27,7 +29,7 @@ def measure(methods: Sequence[Method], sizes: Sequence[int]) -> Iterator[tuple[s
         # The smallest case compiles the kernels.
         yield from _series(method, "start", [(160, 160, ())])
         yield from _series(method, "size", [(size, size, ()) for size in sizes])
-        yield from _series(method, "tile", [(side, min(max(sizes), TILED_SIZE), ()) for side in TILES])
+        yield from _series(method, "tile", [(side, min(max(sizes), TILED_SIZE), TIGHT) for side in TILES])
         window = next((option for option in method.options if option.id == "window"), None)
         if window is not None:
             yield from _series(method, "window", [(n, SIZE, ("--window", n)) for n in windows(window)])

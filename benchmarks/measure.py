@@ -28,19 +28,29 @@ with open(sys.argv[1], "w") as file:
 sys.exit(code)
 """
 
-#: Runs the engine, with tiles of at most BENCH_TILE pixels a side, and notes on standard error how it made tiles.
+#: Runs the engine and notes on standard error how it divided the scene into tiles. Where BENCH_TILE bounds their side,
+#: it notes the peak memory while tiles are computed, too, for which the peak so far is forgotten at their begin.
 ENGINE = """
 import json, os, sys
 from stfusion.cli import main
+from stfusion.cost import peak_memory_mb
 from stfusion.fusion import _fuse
-choose = _fuse.tile_shape
-def noted(shape, halo, pixel_bytes, budget, threads):
-    largest = int(os.environ["BENCH_TILE"])
-    tile = tuple(min(side, largest) for side in choose(shape, halo, pixel_bytes, budget, threads))
-    note = {"tile": tile, "halo": halo, "pixel_bytes": pixel_bytes}
-    print(json.dumps(note), file=sys.stderr, flush=True)
-    return tile
-_fuse.tile_shape = noted
+choose, predict, largest = _fuse.tile_shape, _fuse._predict, int(os.environ["BENCH_TILE"])
+def note(**facts):
+    print(json.dumps({"note": facts}), file=sys.stderr, flush=True)
+def chosen(shape, halo, pixel_bytes, budget, threads):
+    tile = choose(shape, halo, pixel_bytes, budget, threads)
+    tile = [min(side, largest or side) for side in tile]
+    note(pixel_bytes=pixel_bytes, tile_pixels=(tile[0] + 2 * halo) * (tile[1] + 2 * halo))
+    return tuple(tile)
+def predicted(*given):
+    if largest:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    predict(*given)
+    if largest:
+        note(fusing_mb=peak_memory_mb())
+_fuse.tile_shape, _fuse._predict = chosen, predicted
 sys.exit(main())
 """
 
@@ -54,7 +64,7 @@ class Cost:
     """What a run took; of the engine also the seconds of its tiles alone and how it divided the scene.
 
     ``pixel_bytes`` is the memory that the method counts for a pixel of a tile, ``tile_pixels`` the pixels of a tile
-    with its margin.
+    with its margin, ``fusing_mb`` the peak while tiles were computed, known where their size was bounded.
     """
 
     wall_s: float
@@ -63,6 +73,7 @@ class Cost:
     fusing_s: float = 0.0
     pixel_bytes: int = 0
     tile_pixels: int = 0
+    fusing_mb: float = 0.0
 
 
 def program(command: Sequence[object], environment: Mapping[str, str]) -> tuple[Cost, dict[str, float], str]:
@@ -102,8 +113,8 @@ def _listen(process: subprocess.Popen[str]) -> tuple[dict[str, float], list[str]
     return stages, errors
 
 
-def engine(*arguments: object, largest_tile: int = 10**6) -> Cost:
-    """Run the engine, such as ``engine("fuse", "starfm", "--fine", path, ...)``; tiles are no larger than allowed.
+def engine(*arguments: object, largest_tile: int = 0) -> Cost:
+    """Run the engine, such as ``engine("fuse", "starfm", "--fine", path, ...)``; 0 leaves the size of tiles to it.
 
     Raises
     ------
@@ -117,10 +128,8 @@ def engine(*arguments: object, largest_tile: int = 10**6) -> Cost:
         names = list(stages)
         extra["fusing_s"] = stages[names[names.index("Fusing") + 1]] - stages["Fusing"]
     for line in words.splitlines():
-        if line.startswith('{"tile"'):
-            note = json.loads(line)
-            rows, columns = (side + 2 * note["halo"] for side in note["tile"])
-            extra |= {"pixel_bytes": note["pixel_bytes"], "tile_pixels": rows * columns}
+        if line.startswith('{"note"'):
+            extra |= json.loads(line)["note"]
     return Cost(**{**vars(cost), **extra})
 
 

@@ -59,8 +59,8 @@ MEMORY = """### Memory
 Default limit of 2048 MB, one thread. "In flight" is a pixel of the tile that is computed, its margin included: the
 bytes per band that the method counts, by which it chooses its tiles, and those measured, which are the growth of the
 peak from tiles of 256 pixels a side to tiles of 1024, finished tiles that wait to be written included. The peaks are
-those of the whole process; in brackets, bytes per pixel and band of the whole scene. These fall with the size, since
-tiles bound the memory; the public C++ program takes about 40.
+those of the whole process, with caches that grow as far as the limit allows; in brackets, bytes per pixel and band of
+the whole scene. These fall with the size, since tiles bound the memory; the public C++ program takes about 40.
 
 """
 
@@ -201,7 +201,7 @@ def _memory(rows: Sequence[Row]) -> str:
         if not whole or len(tiles) < 2:
             continue
         grown = tiles[-1]["tile_pixels"] - tiles[0]["tile_pixels"]
-        measured = (tiles[-1]["peak_mb"] - tiles[0]["peak_mb"]) * 2**20 / (grown * tiles[0]["bands"])
+        measured = (tiles[-1]["fusing_mb"] - tiles[0]["fusing_mb"]) * 2**20 / (grown * tiles[0]["bands"])
         lines.append((
             _title(method), f"{tiles[0]['pixel_bytes'] / tiles[0]['bands']:.1f}", f"{measured:.1f}",
             *(_peak(whole[size]) if size in whole else "" for size in sizes),
