@@ -56,13 +56,14 @@ class Patch:
 class Scene:
     """One or two pairs and the coarse image of the target date, on one grid.
 
-    ``classes`` is the user's class map; ``images`` are all other inputs by their roles.
+    ``classes`` and ``objects`` are maps of the user's; ``images`` are all other inputs by their roles.
     """
 
     reference: Source
     pairs: list[Pair]
     target: AlignedSource
     classes: AlignedSource | None = None
+    objects: AlignedSource | None = None
     images: Mapping[str, AlignedSource] = field(default_factory=dict)
 
     @property
@@ -104,7 +105,8 @@ def open_scene(context: Context, cache_bytes: int) -> Scene:
     pairs = [Pair(images["fine"], images["coarse"])]
     if "fine2" in images:
         pairs.append(Pair(images["fine2"], images["coarse2"]))
-    return Scene(fine, pairs, images["target"], _class_map(opened.get("class_map"), fine), images)
+    classes, objects = (_map(opened.get(name), fine) for name in ("class_map", "object_map"))
+    return Scene(fine, pairs, images["target"], classes, objects, images)
 
 
 def _check_output(output: str, sources: dict[str, Source], masks: list[str | None]) -> None:
@@ -122,13 +124,13 @@ def _check_bands(fine: Source, sources: dict[str, Source]) -> None:
             )
 
 
-def _class_map(source: Source | None, fine: Source) -> AlignedSource | None:
+def _map(source: Source | None, fine: Source) -> AlignedSource | None:
     if source is None:
         return None
     if len(source.bands) > 1 or source.dtype.kind not in "iu":
         raise UserError(
-            f"{source} has {len(source.bands)} band(s) of type {source.dtype}, and a class map has one of whole "
-            "numbers; choose another raster, or none to let k-means find classes."
+            f"{source} has {len(source.bands)} band(s) of type {source.dtype}, and a map has one of whole numbers; "
+            "choose another raster, or none."
         )
     if source.grid != fine.grid and (source.grid.crs is None or fine.grid.crs is None):
         _refuse_without_crs(source, fine)
@@ -142,7 +144,9 @@ def _align(context: Context, source: Source, fine: Source, sensor: str, cache_by
     """The source on the grid of the fine image, with a note where it has to be resampled."""
     if source.grid != fine.grid and (source.grid.crs is None or fine.grid.crs is None):
         _refuse_without_crs(source, fine)
-    resampling = str(context.options["resampling"])
+    # Methods that compute on the coarse grid have no such option; what they read of a fine image is cubic.
+    on_fine_grid = sensor == "fine" or "resampling" in context.options
+    resampling = str(context.options.get("resampling", "cubic"))
     image = AlignedSource(source, fine.grid, resampling, cache_bytes=cache_bytes)
     if image.same_grid:
         return image
@@ -155,7 +159,8 @@ def _align(context: Context, source: Source, fine: Source, sensor: str, cache_by
             "swap the fine and the coarse images."
         )
     other = "" if source.grid.crs == fine.grid.crs else f" from {source.crs_name} to {fine.crs_name}"
-    context.reporter.log(f"{source} is resampled ({resampling}){other} to the grid of {fine}, ratio {ratio:.3g}.")
+    if on_fine_grid:
+        context.reporter.log(f"{source} is resampled ({resampling}){other} to the grid of {fine}, ratio {ratio:.3g}.")
     return image
 
 
@@ -232,6 +237,16 @@ def _or_none(value: float | None) -> str:
     return "not set" if value is None else f"{value:g}"
 
 
+def check_window(window: int, scene: Scene) -> None:
+    """Refuse a moving window (its side, in fine pixels) that is larger than the image."""
+    rows, columns = scene.shape
+    if window > min(rows, columns):
+        raise UserError(
+            f"The window of {window} pixels is larger than {scene.reference} ({columns} x {rows} pixels); "
+            f"take an odd window of at most {(min(rows, columns) - 1) // 2 * 2 + 1}."
+        )
+
+
 def reflectance_unit(context: Context, fine: Source) -> float:
     """The value of reflectance 1: the user's, else a guess from the values of the fine image that is reported."""
     given = float(context.options["unit"])
@@ -252,3 +267,11 @@ def reflectance_unit(context: Context, fine: Source) -> float:
         "set 'Value of reflectance 1' if this is wrong."
     )
     return unit
+
+
+def valid_range(scene: Scene, context: Context, unit: float) -> tuple[float, float]:
+    """The valid range in the unit of the images; a bound that the fine images do not keep themselves is left out."""
+    low, high = (float(context.options[name]) * unit for name in ("lowest", "highest"))
+    samples = [pair.fine.source.sample.values for pair in scene.pairs]
+    least, most = np.percentile(np.concatenate([s[~np.isnan(s)] for s in samples]), (2, 98))
+    return (low if least >= low else -np.inf), (high if most <= high else np.inf)

@@ -25,7 +25,7 @@ def unmix_windows(
     high: Floats,
     top: int,
     left: int,
-    unmixed: Floats,
+    unmixed: Array,
 ) -> None:
     """Solve, around every coarse pixel, for the values of the classes by least squares within bounds.
 
