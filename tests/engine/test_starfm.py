@@ -18,7 +18,11 @@ SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=[Healt
 
 
 def fuse(folder: Path, fine: np.ndarray, coarse: np.ndarray, target: np.ndarray, **options: Any) -> np.ndarray:
-    """Write (pairs, bands, rows, columns) and (bands, rows, columns), run STARFM and read the result."""
+    """Write (pairs, bands, rows, columns) and (bands, rows, columns), run STARFM and read the result.
+
+    Each band chooses its neighbours and weights are direct, as :class:`Literal` has it, unless said otherwise.
+    """
+    options = {"joint": False, "logarithmic": False, **options}
     images = {"fine": fine[0], "coarse": coarse[0], "target": target}
     if len(fine) == 2:
         images |= {"fine2": fine[1], "coarse2": coarse[1]}

@@ -1,18 +1,19 @@
 """The moving-window kernels on a CUDA card: a thread for each pixel, the arithmetic that of the processor's kernels.
 
-Every function takes what the processor's kernel of the same name takes, and gives the same but for rounding: a card
-may keep more digits of a product that is added.
+The results are the same but for rounding: a card may keep more digits of a product that is added.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 from numba import cuda
 
 from stfusion.fusion._kernels import is_within
+from stfusion.fusion._starfm import Place
 from stfusion.raster.source import Array
 
 #: Threads of a block: columns and rows.
@@ -24,50 +25,30 @@ _LARGEST = np.finfo(np.float32).max
 _DOWN = 2.0**-16
 
 
-def accumulate(
-    guides: Array,
-    thresholds: Array,
-    joint: bool,
-    value: Array,
-    spectral: Array,
-    temporal: Array,
-    weight: Array,
-    spectral_bound: Array,
-    temporal_bound: Array,
-    either: bool | None,
-    spatial: Array,
-    top: int,
-    left: int,
-    begin: int,
-    end: int,
-    sums: Array,
-) -> None:
-    """STARFM's sums; see :func:`stfusion.fusion._kernels.accumulate`."""
-    images = (guides, thresholds, value, spectral, temporal, weight, spectral_bound, temporal_bound, spatial)
-    inputs = [cuda.to_device(np.ascontiguousarray(image)) for image in images]
-    outputs = cuda.to_device(sums)
-    for band in range(sums.shape[1]):
-        chosen = slice(0, len(guides)) if joint else slice(band, band + 1)
-        _accumulate[_blocks(sums.shape[3], end - begin), _BLOCK](
-            *inputs, either, chosen.start, chosen.stop, band, top, left, begin, end, outputs
-        )
-    outputs.copy_to_host(sums)
+def starfm(
+    guides: Array, thresholds: Array, parts: Array, bounds: Array, place: Place, sums: Array
+) -> Callable[[int, int], None]:
+    """Ready to compute STARFM's sums, some rows at a time; all guides decide for all bands."""
+    either, spatial, top, left = place
+    images = [cuda.to_device(np.ascontiguousarray(image)) for image in (guides, thresholds, parts, bounds, spatial)]
+    results = cuda.to_device(sums)
+
+    def compute(begin: int, end: int) -> None:
+        for band in range(sums.shape[1]):
+            _starfm[_blocks(sums.shape[3], end - begin), _BLOCK](*images, either, band, top, left, begin, end, results)
+        results.copy_to_host(sums)
+
+    return compute
 
 
 @cuda.jit
-def _accumulate(
+def _starfm(
     guides: Array,
     thresholds: Array,
-    value: Array,
-    spectral: Array,
-    temporal: Array,
-    weight: Array,
-    spectral_bound: Array,
-    temporal_bound: Array,
+    parts: Array,
+    bounds: Array,
     spatial: Array,
     either: bool | None,
-    first: int,
-    last: int,
     band: int,
     top: int,
     left: int,
@@ -83,20 +64,20 @@ def _accumulate(
     for i in range(y - half, y + half + 1):
         total = weights = np.float32(0)
         for j in range(x - half, x + half + 1):
-            if not (0 <= i < value.shape[1] and 0 <= j < value.shape[2]):
+            if not (0 <= i < guides.shape[1] and 0 <= j < guides.shape[2]):
                 continue
             similar = is_within(
-                spectral[band, i, j],
-                temporal[band, i, j],
-                spectral_bound[band, row, column],
-                temporal_bound[band, row, column],
+                parts[1, band, i, j],
+                parts[2, band, i, j],
+                bounds[0, band, row, column],
+                bounds[1, band, row, column],
                 either,
             )
-            for g in range(first, last):
+            for g in range(guides.shape[0]):
                 similar = similar and abs(guides[g, i, j] - guides[g, y, x]) <= thresholds[g]
             if similar:
-                part = weight[band, i, j] * spatial[i - y + half, j - x + half]
-                total += part * value[band, i, j]
+                part = parts[3, band, i, j] * spatial[i - y + half, j - x + half]
+                total += part * parts[0, band, i, j]
                 weights += part
         sums[0, band, row, column] += total
         sums[1, band, row, column] += weights
@@ -113,6 +94,7 @@ def means(
     limits: Array | None,
     squared: bool | None,
     count: int,
+    most: float,
     spatial: Array,
     top: int,
     left: int,
@@ -127,7 +109,8 @@ def means(
     keys = cuda.device_array((strip, columns, spatial.size), np.float32)
     for begin in range(0, rows, strip):
         end = min(begin + strip, rows)
-        _means[_blocks(columns, end - begin), _BLOCK](*given, squared, count, top, left, begin, end, keys, *results)
+        grid = _blocks(columns, end - begin), _BLOCK
+        _means[grid](*given, squared, count, most, top, left, begin, end, keys, *results)
     results[0].copy_to_host(means)
     results[1].copy_to_host(numbers)
 
@@ -141,6 +124,7 @@ def _means(
     spatial: Array,
     squared: bool | None,
     count: int,
+    most: float,
     top: int,
     left: int,
     begin: int,
@@ -162,7 +146,7 @@ def _means(
         keys[place] = math.inf
         if 0 <= i < guides.shape[1] and 0 <= j < guides.shape[2]:
             keys[place] = _key(guides, scales, limits, squared, y, x, i, j)
-    limit = _bound(keys, count)
+    limit = min(_bound(keys, count), most)
     total, number = 0.0, 0
     for place in range(size * size):
         if keys[place] <= limit:

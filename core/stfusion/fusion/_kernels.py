@@ -10,45 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from stfusion.fusion._lanes import LANES, lowest_bit, within
 from stfusion.raster.source import Array
 
-Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
-
-#: Pixels of a row for which it is kept which neighbours all guides agree on: few enough that often none agrees.
-_CHUNK = 64
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _keep_agreeing(there: Array, here: Array, threshold: float, agreeing: Array) -> bool:
-    """Make NaN of what differs from its centre by more than the threshold; whether anything is left."""
-    left = np.int32(0)
-    for x in range(agreeing.size):
-        agreeing[x] = agreeing[x] if abs(there[x] - here[x]) <= threshold else np.float32(np.nan)
-        left = np.int32(left + (np.int32(1) if agreeing[x] == 0 else np.int32(0)))
-    return bool(left > 0)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _agree(
-    guides: Array, thresholds: Array, half: int, y: int, begin: int, end: int, agreeing: Array, any_agrees: Flags
-) -> None:
-    """0 for the neighbours (window x window, pixels) that agree with their centre in all guides, NaN for the others."""
-    _, height, width = guides.shape
-    agreeing[:] = 0
-    any_agrees[:] = False
-    for dy in range(max(-half, -y), min(half + 1, height - y)):
-        for dx in range(-half, half + 1):
-            first, last = max(begin, -dx), min(end, width - dx)
-            if last <= first:
-                continue
-            offset = (dy + half) * (2 * half + 1) + dx + half
-            place = agreeing[offset, first - begin : last - begin]
-            for g in range(guides.shape[0]):
-                there, here = guides[g, y + dy, first + dx : last + dx], guides[g, y, first:last]
-                any_agrees[offset] = _keep_agreeing(there, here, thresholds[g], place)
-                if not any_agrees[offset]:
-                    break
+#: What stands for a missing value among guides that must not hold NaN: similar to none.
+FAR_AWAY = np.float32(1e30)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -88,9 +56,8 @@ def _add(
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def accumulate(
-    guides: Array,
-    thresholds: Array,
-    joint: bool,
+    guide: Array,
+    threshold: float,
     value: Array,
     spectral: Array,
     temporal: Array,
@@ -109,15 +76,13 @@ def accumulate(
 
     Parameters
     ----------
-    guides, thresholds
-        What decides similarity: (guides, H, W) and the largest difference allowed for each guide; NaN is never similar.
-    joint
-        Whether all guides decide for every band together; otherwise guide n decides for band n.
+    guide, threshold
+        (H, W): what decides similarity, NaN is never similar; and the largest difference allowed.
     value, spectral, temporal, weight
-        (bands, H, W): F + C2 - C, |F - C|, |C2 - C| and the weight without its spatial part. Where a pixel is invalid
-        the differences are NaN, so that it is never within bounds, and value and weight are 0.
+        (H, W): F + C2 - C, |F - C|, |C2 - C| and the weight without its spatial part. Where a pixel is invalid the
+        differences are NaN, so that it is never within bounds, and value and weight are 0.
     spectral_bound, temporal_bound
-        (bands, rows, columns): the bounds that ``spectral`` and ``temporal`` of a neighbour have to stay below.
+        (rows, columns): the bounds that ``spectral`` and ``temporal`` of a neighbour have to stay below.
     either
         True: one of the two is enough. None: both. (A None is known when the kernel is compiled; a False is not.)
     spatial
@@ -127,59 +92,117 @@ def accumulate(
     begin, end
         Rows to compute, of ``rows``.
     sums
-        (2, bands, rows, columns), changed in place: sum of weight x (F + C2 - C), and sum of weights.
+        (2, rows, columns), changed in place: sum of weight x (F + C2 - C), and sum of weights.
 
     """
-    bands, height, width = value.shape
-    columns = sums.shape[3]
+    height, width = value.shape
+    columns = sums.shape[2]
     half = spatial.shape[0] // 2
-    chunk = _CHUNK if joint else columns
-    row_sum, row_weight = np.empty(chunk, np.float32), np.empty(chunk, np.float32)
-    agreeing = np.empty((spatial.size if joint else 0, chunk), np.float32)
-    any_agrees = np.empty(spatial.size, np.bool_)
-    centre = np.zeros(chunk, np.float32)
+    row_sum, row_weight = np.empty(columns, np.float32), np.empty(columns, np.float32)
     for row in range(begin, end):
         y = top + row
-        for start in range(0, columns, chunk):
-            stop = min(start + chunk, columns)
-            if joint:
-                _agree(guides, thresholds, half, y, left + start, left + stop, agreeing, any_agrees)
+        for dy in range(max(-half, -y), min(half + 1, height - y)):
+            row_sum[:] = 0
+            row_weight[:] = 0
+            for dx in range(-half, half + 1):
+                first, last = max(0, -dx - left), min(columns, width - dx - left)
+                if last <= first:
+                    continue
+                a, b = first + left, last + left
+                i, j, k = y + dy, a + dx, b + dx
+                _add(
+                    guide[i, j:k],
+                    guide[y, a:b],
+                    threshold,
+                    value[i, j:k],
+                    spectral[i, j:k],
+                    temporal[i, j:k],
+                    weight[i, j:k],
+                    spatial[dy + half, dx + half],
+                    spectral_bound[row, first:last],
+                    temporal_bound[row, first:last],
+                    either,
+                    row_sum[first:last],
+                    row_weight[first:last],
+                )
+            for x in range(columns):
+                sums[0, row, x] += row_sum[x]
+                sums[1, row, x] += row_weight[x]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def accumulate_jointly(
+    guides: Array,
+    thresholds: Array,
+    table: Array,
+    bounds: Array,
+    either: bool | None,
+    spatial: Array,
+    top: int,
+    left: int,
+    begin: int,
+    end: int,
+    sums: Array,
+) -> None:
+    """The same for all bands at once, where guides decide together; few neighbours then pass, and these are listed.
+
+    Parameters
+    ----------
+    guides, thresholds
+        (guides, H, W + 2 margins), :data:`FAR_AWAY` where invalid and in the margins of :func:`margin`; and the largest
+        difference allowed for each.
+    table
+        (H, W, bands, 4): value, spectral, temporal and weight, as above.
+    bounds
+        (rows, columns, bands, 2): spectral and temporal bound.
+    either, spatial, top, left, begin, end
+        As in :func:`accumulate`.
+    sums
+        (2, bands, rows, columns), changed in place.
+
+    """
+    height, bands = table.shape[0], table.shape[2]
+    size, half = spatial.shape[0], spatial.shape[0] // 2
+    low, high = np.empty(thresholds.size, np.float32), np.empty(thresholds.size, np.float32)
+    totals = np.empty((2, bands))
+    for row in range(begin, end):
+        y = top + row
+        for column in range(sums.shape[3]):
+            x = left + column
+            if guides[0, y, x + margin(half)] == FAR_AWAY:
+                continue
+            for g in range(low.size):
+                here = guides[g, y, x + margin(half)]
+                low[g], high[g] = here - thresholds[g], here + thresholds[g]
+            totals[:] = 0
+            for i in range(max(0, y - half), min(height, y + half + 1)):
+                for start in range(0, size, LANES):
+                    similar = within(guides, i, x - half + start + margin(half), low, high)
+                    similar &= ~np.uint64(0) >> np.uint64(max(0, start + LANES - size))
+                    while similar != 0:
+                        place = start + lowest_bit(similar)
+                        similar &= similar - np.uint64(1)
+                        near = spatial[i - y + half, place]
+                        _add_bands(table[i, x - half + place], bounds[row, column], near, either, totals)
             for band in range(bands):
-                for dy in range(max(-half, -y), min(half + 1, height - y)):
-                    row_sum[:] = 0
-                    row_weight[:] = 0
-                    for dx in range(-half, half + 1):
-                        first, last = max(start, -dx - left), min(stop, width - dx - left)
-                        if last <= first:
-                            continue
-                        a, b = first + left, last + left
-                        i, j, k = y + dy, a + dx, b + dx
-                        offset = (dy + half) * (2 * half + 1) + dx + half
-                        if joint:
-                            if not any_agrees[offset]:
-                                continue
-                            there, here = agreeing[offset, first - start : last - start], centre[: last - first]
-                            limit = np.float32(0)
-                        else:
-                            there, here, limit = guides[band, i, j:k], guides[band, y, a:b], thresholds[band]
-                        _add(
-                            there,
-                            here,
-                            limit,
-                            value[band, i, j:k],
-                            spectral[band, i, j:k],
-                            temporal[band, i, j:k],
-                            weight[band, i, j:k],
-                            spatial[dy + half, dx + half],
-                            spectral_bound[band, row, first:last],
-                            temporal_bound[band, row, first:last],
-                            either,
-                            row_sum[first - start : last - start],
-                            row_weight[first - start : last - start],
-                        )
-                    for x in range(stop - start):
-                        sums[0, band, row, start + x] += row_sum[x]
-                        sums[1, band, row, start + x] += row_weight[x]
+                sums[0, band, row, column] += totals[0, band]
+                sums[1, band, row, column] += totals[1, band]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _add_bands(there: Array, bounds: Array, near: float, either: bool | None, totals: Floats) -> None:
+    """Add one neighbour (bands, 4) to the sums (2, bands) where its differences are within bounds (bands, 2)."""
+    for band in range(there.shape[0]):
+        if is_within(there[band, 1], there[band, 2], bounds[band, 0], bounds[band, 1], either):
+            part = there[band, 3] * near
+            totals[0, band] += part * there[band, 0]
+            totals[1, band] += part
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def margin(half: int) -> int:
+    """Columns before and after an image whose neighbours are tested many at a time."""
+    return half + LANES
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

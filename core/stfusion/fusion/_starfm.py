@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from stfusion.errors import UserError
 from stfusion.fusion._fuse import Tally, fuse
-from stfusion.fusion._kernels import accumulate, classify
+from stfusion.fusion._kernels import FAR_AWAY, accumulate, accumulate_jointly, classify, margin
 from stfusion.fusion._scene import Patch, Scene, check_window, reflectance_unit
 from stfusion.raster.source import Array
 from stfusion.raster.statistics import moments, sample_pixels
@@ -25,6 +25,12 @@ _SAMPLE = 50_000
 _VISITS = 200_000_000
 #: The same for a CUDA card: each look costs a copy of the tile.
 _CARD_VISITS = 100 * _VISITS
+#: ``either``, spatial weights, and the position of the tile in the images that are read for it.
+Place = tuple[bool | None, Array, int, int]
+#: From guides (guides, H, W), their thresholds, the parts of the neighbours (4, bands, H, W: value, spectral and
+#: temporal difference, weight), the bounds (2, bands, rows, columns), the place, and the sums (2, bands, rows,
+#: columns) that are added to: what computes the rows from the first to the second number.
+Begin = Callable[[Array, Array, Array, Array, Place, Array], Callable[[int, int], None]]
 
 
 def run(context: Context) -> dict[str, Any]:
@@ -59,11 +65,12 @@ class Starfm:
         self._either = True if options["filter"] == "either" else None
         self._spatial = _spatial_weights(self.halo, float(options["distance_constant"]))
         self._guides = _Guides(scene, context)
-        self._accumulate, self._visits = accumulate, _VISITS
+        self._begin: Begin = _jointly if self._guides.joint else _one_band
+        self._visits = _VISITS
         if context.device.cuda:
             from stfusion.fusion import _cuda
 
-            self._accumulate, self._visits = _cuda.accumulate, _CARD_VISITS
+            self._begin, self._visits = _cuda.starfm, _CARD_VISITS
         # Inputs and outputs, and for the bands that are computed together: differences, weights, bounds and sums.
         together = scene.bands if self._guides.joint else 1
         self.pixel_bytes = 4 * (scene.bands * (2 * len(scene.pairs) + 2) + together * (2 * len(scene.pairs) + 8))
@@ -95,34 +102,18 @@ class Starfm:
         with np.errstate(invalid="ignore"):
             spectral_bound = _largest([spectral[inner] for spectral, _ in differences]) + self._spectral_margin
             temporal_bound = _largest([np.abs(change[inner]) for _, change in differences]) + self._temporal_margin
-        sums = np.zeros((2, len(target), *tile.inner.shape), np.float32)
-        shares = len(patch.fine) * patch.target.shape[0] / len(target)
-        for fine, (spectral, change), (guide, threshold) in zip(patch.fine, differences, guides, strict=True):
-            valid = ~np.isnan(change)
-            weight, value = self._weights(spectral, change), np.where(valid, fine[bands] + change, np.float32(0))
-            temporal = np.abs(change)
-            strip = max(1, self._visits // (self._spatial.size * sums[0, :, 0].size))
+        sums = np.zeros((2, *target.shape[:1], *tile.inner.shape), np.float32)
+        share = len(target) / (len(patch.fine) * patch.target.shape[0])
+        for fine, (spectral, change), guide in zip(patch.fine, differences, guides, strict=True):
+            value = np.where(np.isnan(change), np.float32(0), fine[bands] + change)
+            parts = np.stack([value, spectral, np.abs(change), self._weights(spectral, change)])
+            place = (self._either, self._spatial, *tile.offset)
+            compute = self._begin(*guide, parts, np.stack([spectral_bound, temporal_bound]), place, sums)
+            strip = max(1, self._visits // (self._spatial.size * tile.inner.shape[1] * len(target)))
             rows = tile.inner.shape[0]
             for top in range(0, rows, strip):
-                bottom = min(top + strip, rows)
-                self._accumulate(
-                    guide,
-                    threshold,
-                    self._guides.joint,
-                    value,
-                    spectral,
-                    temporal,
-                    weight,
-                    spectral_bound,
-                    temporal_bound,
-                    self._either,
-                    self._spatial,
-                    *tile.offset,
-                    top,
-                    bottom,
-                    sums,
-                )
-                tile.advance((bottom - top) / rows / shares)
+                compute(top, min(top + strip, rows))
+                tile.advance((min(top + strip, rows) - top) / rows * share)
         return _finish(sums, [fine[bands][inner] for fine in patch.fine], differences, inner, target[inner], tally)
 
     def _weights(self, spectral: Array, change: Array) -> Array:
@@ -133,6 +124,25 @@ class Starfm:
         weights: Array = 1.0 / (s * t)
         weights[np.isnan(weights)] = 0.0
         return weights
+
+
+def _one_band(
+    guides: Array, thresholds: Array, parts: Array, bounds: Array, place: Place, sums: Array
+) -> Callable[[int, int], None]:
+    """Ready to compute the sums of one band on the processor, some rows at a time."""
+    parts, bounds = parts[:, 0], bounds[:, 0]
+    return lambda begin, end: accumulate(guides[0], thresholds[0], *parts, *bounds, *place, begin, end, sums[:, 0])
+
+
+def _jointly(
+    guides: Array, thresholds: Array, parts: Array, bounds: Array, place: Place, sums: Array
+) -> Callable[[int, int], None]:
+    """Ready to compute the sums of all bands together on the processor, some rows at a time."""
+    columns = margin(place[1].shape[0] // 2)
+    padded = np.pad(guides, ((0, 0), (0, 0), (columns, columns)), constant_values=np.nan)
+    padded[np.isnan(padded)] = FAR_AWAY
+    table, limits = (np.ascontiguousarray(images.transpose(2, 3, 1, 0)) for images in (parts, bounds))
+    return lambda begin, end: accumulate_jointly(padded, thresholds, table, limits, *place, begin, end, sums)
 
 
 class _Guides:

@@ -63,9 +63,9 @@ METHOD = Method(
             "joint",
             "boolean",
             "Same similar pixels for all bands",
-            False,
-            "Decide similarity once for all bands (they all have to agree) instead of band by band; keeps spectra "
-            "consistent.",
+            True,
+            "Decide similarity once for all bands (they all have to agree), as the paper does, instead of band by band; "
+            "keeps spectra consistent.",
         ),
         Option(
             "joint_bands",
@@ -79,8 +79,9 @@ METHOD = Method(
             "logarithmic",
             "boolean",
             "Logarithmic weights",
-            False,
-            "Weight by ln(10000 S + 1) ln(10000 T + 1) D instead of S T D: less sensitive to single differences.",
+            True,
+            "Weight by ln(10000 S + 1) ln(10000 T + 1) D, the paper's choice for heterogeneous scenes, instead of S T D: "
+            "less sensitive to single differences.",
         ),
         Option(
             "fine_uncertainty",
