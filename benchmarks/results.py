@@ -93,11 +93,15 @@ def _run(name: str, order: dict[str, Any]) -> Found:
 
 def _order(scene: Scene, files: Files, report: Path, method: str, setting: str) -> dict[str, Any]:
     """The job of a comparison: of all methods, or of one with a setting of its own."""
+    # The comparison leaves out the methods whose images are missing, and refuses options of these.
+    compared = [
+        each for each in registry.methods().values()
+        if each.operation == "fuse" and method in ("", each.id)
+        and all(role.id in files.inputs for role in each.roles if role.required)
+    ]
     settings = [
         f"{each.id}.window={window(scene.ratio)}"
-        for each in registry.methods().values()
-        for option in each.options
-        if each.operation == "fuse" and method in ("", each.id) and option.id == "window" and "fine" in option.title
+        for each in compared for option in each.options if option.id == "window" and "fine" in option.title
     ]
     settings += [setting] if setting else []
     inputs = {role: {"path": str(path)} for role, path in (*files.inputs.items(), ("reference", files.truth))}
