@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -16,9 +17,16 @@ from stfusion.errors import StfError, UserError
 from stfusion.protocol import JsonReporter, Reporter, TextReporter
 from stfusion.run import Stop, run
 
+#: New objects between two collections of garbage.
+_OBJECTS = 50_000
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
+    # While packages load, garbage is looked for a hundred times, a tenth of a second in all, and there is none.
+    gc.set_threshold(_OBJECTS)
+    # Tiles occupy the threads of the job; those of the linear algebra would only wait, and burn time as they do.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     options = _parser().parse_args(arguments)
     try:
         code: int = options.action(options)

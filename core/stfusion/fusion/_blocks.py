@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from stfusion.raster.source import AlignedSource, Array, Box, pixel_ratio
 from stfusion.run import Context
 
 Floats = npt.NDArray[np.floating]
+Value = TypeVar("Value", bound=np.generic)
 
 #: Fine pixels along a part of the scene that is read at once in a pass over the whole of it.
 _PART = 512
@@ -23,6 +25,8 @@ _PART = 512
 _CACHE = 2**24
 #: A ratio this near to a whole number, in fine pixels over the whole image, is that number.
 _DRIFT = 0.5
+#: Blocks beyond a window that interpolation reaches.
+MARGIN = 2
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,11 @@ class Blocks:
             min(self.fine_shape[1], self.left + blocks.right * s),
         )
 
+    def offset(self, blocks: Box, pixels: Box) -> tuple[int, int]:
+        """Row and column of the first block's first pixel in a window of pixels, negative where it lies outside."""
+        s = self.ratio
+        return self.top + blocks.top * s - pixels.top, self.left + blocks.left * s - pixels.left
+
     def parts(self) -> Iterator[tuple[Box, Box]]:
         """The whole scene in windows of whole blocks, the same whatever the tiles: blocks, and their fine pixels."""
         side = max(1, _PART // self.ratio)
@@ -91,11 +100,61 @@ class Blocks:
         with np.errstate(invalid="ignore", divide="ignore"):
             return total / counts, counts
 
-    def spread(self, values: npt.NDArray[np.generic], blocks: Box, pixels: Box) -> npt.NDArray[np.generic]:
+    def spread(self, values: npt.NDArray[Value], blocks: Box, pixels: Box) -> npt.NDArray[Value]:
         """Block values (..., block rows, block columns) repeated on the fine pixels of a window inside the blocks."""
         rows = (np.arange(pixels.top, pixels.bottom) - self.top) // self.ratio - blocks.top
         columns = (np.arange(pixels.left, pixels.right) - self.left) // self.ratio - blocks.left
         return values[..., rows[:, None], columns]
+
+    def upsample(self, values: Array, blocks: Box, pixels: Box) -> Array:
+        """Block values (n, block rows, block columns) interpolated between the blocks' centres on a window of pixels.
+
+        Cubic convolution (Keys 1981, a = -1/2) with the outermost blocks repeated beyond the scene; bilinear between
+        the blocks that have a value where one of the 4 x 4 has none; NaN in a block that has none itself. ``blocks``
+        reach :data:`MARGIN` blocks beyond the window, or to the scene's edge.
+        """
+        down = _Taps.of(self.ratio, pixels.top - self.top, pixels.bottom - pixels.top, blocks.top, values.shape[1])
+        across = _Taps.of(self.ratio, pixels.left - self.left, pixels.right - pixels.left, blocks.left, values.shape[2])
+        fine = across.cubic(down.cubic(values, 1), 2)
+        gaps = np.isnan(values)
+        if gaps.any():
+            known = across.linear(down.linear((~gaps).astype(np.float32), 1), 2)
+            near = across.linear(down.linear(np.where(gaps, np.float32(0), values), 1), 2)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                fine = np.where(np.isnan(fine), near / known, fine)
+            fine[self.spread(gaps, blocks, pixels)] = np.nan
+        return fine
+
+
+@dataclass(frozen=True)
+class _Taps:
+    """The four blocks around every pixel along an axis, (4, pixels), and how far it is from the second to the third."""
+
+    blocks: npt.NDArray[np.intp]
+    share: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, ratio: int, first: int, count: int, first_block: int, block_count: int) -> _Taps:
+        """For ``count`` pixels from a first one on, both counted from the first block of the scene."""
+        place = (np.arange(first, first + count) + 0.5) / ratio - 0.5
+        second = np.floor(place).astype(np.intp)
+        around = second - first_block + np.arange(-1, 3)[:, None]
+        return cls(np.clip(around, 0, block_count - 1), place - second)
+
+    def cubic(self, values: Array, axis: int) -> Array:
+        t = self.share
+        cubic = (-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2)
+        return self._sum(values, axis, 0, [(weight / 2).astype(np.float32) for weight in cubic])
+
+    def linear(self, values: Array, axis: int) -> Array:
+        return self._sum(values, axis, 1, [(1 - self.share).astype(np.float32), self.share.astype(np.float32)])
+
+    def _sum(self, values: Array, axis: int, first: int, weights: list[Array]) -> Array:
+        shape = (-1, 1) if axis == 1 else (1, -1)
+        total = np.zeros((), np.float32)
+        for tap, weight in enumerate(weights, first):
+            total = total + weight.reshape(shape) * values.take(self.blocks[tap], axis)
+        return total
 
 
 class CoarseScene:

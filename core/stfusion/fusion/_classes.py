@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stfusion.errors import UserError
+from stfusion.fusion._blocks import Blocks
 from stfusion.fusion._scene import Scene
 from stfusion.raster.source import AlignedSource, Array, Box, blocks
 from stfusion.raster.statistics import sample_pixels
@@ -18,15 +19,19 @@ from stfusion.run import Context
 Classified = npt.NDArray[np.int16]
 Floats = npt.NDArray[np.float64]
 
-#: Pixels that k-means is fitted to, starts of which the best is kept, and steps of each at most.
-_SAMPLE, _STARTS, _STEPS = 20_000, 3, 100
+#: Pixels that k-means is fitted to, and starts of which the best is kept.
+_SAMPLE, _STARTS = 10_000, 3
+#: Steps of each start at most, and the share of the squared distances that a step has to save.
+_STEPS, _SAVED = 100, 1e-4
 #: More classes than these are values of something else, such as heights.
 _MOST = 1000
 _PART = 512
 
 
 class Classes:
-    """Classes 0 to ``count`` - 1 of every fine pixel.
+    """Classes 0 to ``count`` - 1 of every pixel of a pair's fine image.
+
+    Pixels that the user's map leaves out are a class of their own, the last one.
 
     Raises
     ------
@@ -34,40 +39,49 @@ class Classes:
         More classes are asked for than there are different pixels, or the class map has no or too many classes.
     """
 
-    def __init__(self, scene: Scene, context: Context) -> None:
+    def __init__(self, scene: Scene, context: Context, pair: int = 0) -> None:
         self._map = scene.classes
         if self._map is None:
-            pixels = sample_pixels(scene.pairs[0].fine, _SAMPLE, context.stop)
-            wanted = int(context.options["classes"])
-            self._centres = cluster(pixels, wanted, context.job.seed, str(scene.reference))
-            self.count = wanted
+            fine = scene.pairs[pair].fine
+            pixels = sample_pixels(fine, _SAMPLE, context.stop)
+            self.count = int(context.options["classes"])
+            self._centres = cluster(pixels, self.count, context.job.seed, str(fine.source))
         else:
             self._codes = _find_codes(self._map, context)
             self.count = len(self._codes)
 
     def read(self, box: Box, fine: Array) -> Classified:
-        """The class (rows, columns) of the pixels of a window whose fine image is given; -1 where there is none."""
+        """The class (rows, columns) of the pixels of a window whose fine image is given; -1 where that is invalid."""
         if self._map is None:
             return nearest(fine, self._centres)
         values = self._map.read(box)[0]
         found: Classified = np.searchsorted(self._codes, values).astype(np.int16)
-        found[np.isnan(values) | np.isnan(fine[0])] = -1
+        found[np.isnan(fine[0])] = -1
         return found
 
 
 def _find_codes(image: AlignedSource, context: Context) -> Array:
-    """The different values of a class map, in order."""
+    """The different values of a class map, in order; NaN is the last where there are gaps."""
     codes = np.empty(0, np.float32)
     for box in blocks(image.shape, _PART):
         context.stop.check()
-        values = image.read(box)
-        codes = np.union1d(codes, values[~np.isnan(values)])
+        codes = np.union1d(codes, image.read(box))
         if len(codes) > _MOST:
             break
-    if not 0 < len(codes) <= _MOST:
-        found = "no class" if len(codes) == 0 else f"more than {_MOST} different values"
+    if len(codes) > _MOST or np.isnan(codes).all():
+        found = f"more than {_MOST} different values" if len(codes) > _MOST else "no class"
         raise UserError(f"{image.source} has {found} where the fine image lies; choose a map of classes.")
     return codes.astype(np.float32)
+
+
+def count_classes(found: Classified, classes: int, grid: Blocks, pixels: Box) -> npt.NDArray[np.int64]:
+    """Pixels of every class (classes, block rows, block columns) in the blocks that touch a window of pixels."""
+    blocks = grid.covering(pixels)
+    size = blocks.shape[0] * blocks.shape[1]
+    places = (classes + 1) * np.arange(size).reshape(blocks.shape) + 1
+    place = np.add(grid.spread(places, blocks, pixels), found, dtype=np.int64)
+    counts = np.bincount(place.ravel(), minlength=(classes + 1) * size).reshape(*blocks.shape, classes + 1)
+    return np.moveaxis(counts, -1, 0)[1:]
 
 
 def nearest(values: Array, centres: Array) -> Classified:
@@ -116,17 +130,16 @@ def _plus_plus(points: Floats, classes: int, random: np.random.Generator) -> Flo
 
 
 def _lloyd(points: Floats, centres: Floats) -> tuple[Floats, float]:
-    """Centres at rest, and the sum of squared distances to them; a cluster that loses all its points stays put."""
+    """Centres nearly at rest, and the sum of squared distances to them; a cluster that loses its points stays put."""
     squares = (points**2).sum(axis=1)
-    previous = np.empty(0, np.int64)
-    error = 0.0
+    before = error = np.inf
     for _ in range(_STEPS):
         distance = (centres**2).sum(axis=1) - 2 * points @ centres.T
         labels = distance.argmin(axis=1)
         error = float((squares + distance.min(axis=1)).sum())
-        if np.array_equal(labels, previous):
+        if before - error <= _SAVED * error:
             break
-        previous = labels
+        before = error
         counts = np.bincount(labels, minlength=len(centres))
         for band in range(points.shape[1]):
             sums = np.bincount(labels, weights=points[:, band], minlength=len(centres))

@@ -112,3 +112,73 @@ CLASSES = Option(
     maximum=100,
     advanced=False,
 )
+
+DICTIONARY = (
+    Option(
+        "patch",
+        "integer",
+        "Patch (fine pixels)",
+        0,
+        "Side of the square patches that the atoms of the dictionaries are made of. 0 takes the width of a coarse "
+        "pixel, at least 7 and at most 33; the paper's is 7.",
+        minimum=0,
+        maximum=33,
+        advanced=False,
+    ),
+    Option(
+        "stride",
+        "integer",
+        "Stride of the patches (fine pixels)",
+        0,
+        "Distance from one patch to the next; where patches overlap, their predictions are averaged. Smaller strides "
+        "are smoother and cost more. 0 takes half of a patch.",
+        minimum=0,
+        maximum=33,
+    ),
+    Option(
+        "atoms",
+        "integer",
+        "Atoms",
+        256,
+        "Patterns in a dictionary; fewer than there are patches to train with.",
+        minimum=1,
+        maximum=4096,
+        advanced=False,
+    ),
+    Option(
+        "patches",
+        "integer",
+        "Patches for training",
+        2000,
+        "Patches that the dictionaries are trained with, at random places of the whole scene; those with more than 15 % "
+        "invalid values are left out. More patches make the detail more trustworthy.",
+        minimum=5,
+        maximum=100_000,
+    ),
+    Option(
+        "sparsity",
+        "integer",
+        "Atoms of a code",
+        3,
+        "Largest number of atoms that one patch is written with.",
+        minimum=1,
+        maximum=32,
+    ),
+    Option(
+        "iterations",
+        "integer",
+        "Iterations of the training",
+        10,
+        "Rounds of K-SVD: code all patches, then renew all atoms. 0 takes patches of the scene for atoms as they are.",
+        minimum=0,
+        maximum=200,
+    ),
+    Option(
+        "measured_gain",
+        "boolean",
+        "Only as much detail as is confirmed",
+        True,
+        "Multiply the learned detail by the share (0 to 1, by band) that patches left out of training confirm. Without, "
+        "all of it is used, as in the paper.",
+    ),
+)

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from stfusion.fusion._compile import compiled
 from stfusion.raster.source import Array
 from stfusion.raster.tiles import Tile
 
@@ -36,13 +36,16 @@ class Similarity:
 
     ``count`` is the number of most similar pixels (those that tie with the last are taken too), ``limits`` the largest
     difference to the centre in each band (none: any), ``power`` 1 for absolute and 2 for squared differences, and
-    ``spatial`` (window, window) the weights.
+    ``spatial`` (window, window) the weights. ``cuda`` says that a card computes. ``most`` is the largest sum of the
+    (scaled) differences over the bands.
     """
 
     count: int
     limits: Array | None
     power: int
     spatial: Array
+    cuda: bool = False
+    most: float = np.inf
 
     @property
     def halo(self) -> int:
@@ -87,18 +90,27 @@ def similar_means(
     rows, columns = tile.inner.shape
     means = np.full((images.shape[0], rows, columns), np.nan, np.float32)
     numbers = np.zeros((rows, columns), np.int32)
+    if similarity.cuda:
+        from stfusion.fusion import _cuda
+
+        _cuda.means(
+            guides, scales, images, similarity.limits, similarity.power == 2 or None, similarity.count,
+            np.float32(similarity.most), similarity.spatial, *tile.offset, means, numbers,
+        )  # fmt: skip
+        tile.advance(share)
+        return means, numbers
     strip = max(1, _VISITS // (similarity.spatial.size * columns))
     for begin in range(0, rows, strip):
         end = min(begin + strip, rows)
         _means(
             guides, scales, images, similarity.limits, similarity.power == 2 or None, similarity.count,
-            similarity.spatial, tile.outer.top, *tile.offset, begin, end, means, numbers,
+            np.float32(similarity.most), similarity.spatial, tile.outer.top, *tile.offset, begin, end, means, numbers,
         )  # fmt: skip
         tile.advance(share * (end - begin) / rows)
     return means, numbers
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _means(
     guides: Array,
     scales: Array | None,
@@ -106,6 +118,7 @@ def _means(
     limits: Array | None,
     squared: bool | None,
     count: int,
+    most: float,
     spatial: Array,
     first: int,
     top: int,
@@ -124,6 +137,7 @@ def _means(
     keys, sums = np.empty(groups * _GROUP, np.float32), np.empty(images.shape[0])
     smallest, hits = np.empty(groups, np.int32), np.empty(groups + 1, np.int32)
     near, places = np.empty(keys.size + 1, np.int32), np.empty(keys.size + 1, np.int32)
+    last = np.full(1, most, np.float32).view(np.int32)[0]
     for i in range(top + begin - half, top + begin + half):
         _enter(guides, images, i, (first + i) % size, size, ring, values)
     for row in range(begin, end):
@@ -141,14 +155,17 @@ def _means(
             _least(keys.view(np.int32), smallest)
             group_limit = _bound(smallest, count, count + _MORE, group_limit)
             found = _gather(keys.view(np.int32), smallest, group_limit, hits, near, places)
+            if found < count:
+                # The bound is the largest of few groups' smallest: other members of these may lie beyond it.
+                found = _gather(keys.view(np.int32), smallest, _NEVER_BITS - 1, hits, near, places)
             limit = _bound(near[:found], count, count, limit)
             numbers[row, column] = _average(
-                near[:found], places, limit, weights.reshape(-1)[(x0 - x + half) * size :], values[x0 * size :], sums,
-                means[:, row, column],
+                near[:found], places, min(limit, last), weights.reshape(-1)[(x0 - x + half) * size :],
+                values[x0 * size :], sums, means[:, row, column],
             )  # fmt: skip
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _enter(guides: Array, images: Array, i: int, slot: int, size: int, ring: Array, values: Array) -> None:
     """Put a row in its place of the ring; pixels that must not be used, or lie outside, are infinitely different."""
     if i < 0 or i >= guides.shape[1]:
@@ -163,7 +180,7 @@ def _enter(guides: Array, images: Array, i: int, slot: int, size: int, ring: Arr
             values[x * size + slot, n] = images[n, i, x]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _fill_keys(
     ring: Array,
     guides: Array,
@@ -195,7 +212,7 @@ def _fill_keys(
             )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _difference(
     there: float,
     b: int,
@@ -216,7 +233,7 @@ def _difference(
     return key
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _least(bits: Bits, smallest: Bits) -> None:
     """The smallest key of every group, whose members stand the number of groups apart."""
     groups = smallest.size
@@ -228,7 +245,7 @@ def _least(bits: Bits, smallest: Bits) -> None:
             smallest[k] = min(smallest[k], member[k])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _bound(bits: Bits, count: int, most: int, guess: int) -> Any:
     """A bound that ``count`` to ``most`` keys do not exceed, more only where they tie; all finite keys if fewer.
 
@@ -256,7 +273,7 @@ def _bound(bits: Bits, count: int, most: int, guess: int) -> Any:
     return high
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _range(bits: Bits) -> tuple[Any, Any]:
     """The smallest and the largest finite key."""
     low, high = np.int32(_NEVER_BITS), np.int32(0)
@@ -266,7 +283,7 @@ def _range(bits: Bits) -> tuple[Any, Any]:
     return low, high
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _up_to(bits: Bits, limit: int) -> Any:
     """How many keys do not exceed the limit; 32-bit whole numbers throughout fill the vector registers."""
     number, last = np.int32(0), np.int32(limit)
@@ -275,7 +292,7 @@ def _up_to(bits: Bits, limit: int) -> Any:
     return number
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _gather(bits: Bits, smallest: Bits, limit: int, hits: Bits, near: Bits, places: Bits) -> Any:
     """The keys up to the limit, and where they stand in the window; returns their number.
 
@@ -297,7 +314,7 @@ def _gather(bits: Bits, smallest: Bits, limit: int, hits: Bits, near: Bits, plac
     return np.intp(found)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _average(
     bits: Bits, places: Bits, limit: int, weights: Array, values: Array, sums: npt.NDArray[np.float64], mean: Array
 ) -> int:

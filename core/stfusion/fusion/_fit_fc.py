@@ -1,0 +1,134 @@
+"""Fit-FC computed: regressions on the coarse grid, then one mean over similar pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from stfusion.fusion._blocks import MARGIN, Blocks, CoarseScene
+from stfusion.fusion._fuse import Tally, fuse
+from stfusion.fusion._pairs import combine, mean_change
+from stfusion.fusion._scene import Patch, Scene, check_window, reflectance_unit
+from stfusion.fusion._similar import Similarity, distance_weights, similar_means
+from stfusion.raster.source import Array, Box
+from stfusion.raster.tiles import Tile
+from stfusion.run import Context
+
+Floats = npt.NDArray[np.float64]
+
+#: A coarse window is constant below this variance of reflectance; a line through fewer coarse pixels fits anything.
+_CONSTANT, _FEWEST = 1e-8, 3
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Run a Fit-FC job."""
+    return fuse(context, FitFc)
+
+
+class FitFc:
+    """Fit-FC prepared for a scene: its coarse grid, and what a similar pixel is.
+
+    Raises
+    ------
+    UserError
+        The window is larger than the image, or the ratio is below 2.
+    """
+
+    notes: ClassVar[Mapping[str, str]] = {
+        "constant": "lie where the coarse window is constant or has fewer than three coarse pixels, and took the mean "
+        "coarse change instead of a regression",
+    }
+
+    def __init__(self, scene: Scene, context: Context) -> None:
+        options = context.options
+        self._coarse = CoarseScene(scene, context)
+        ratio = self._coarse.blocks.ratio
+        window = (int(options["window"]) or ratio) // 2 * 2 + 1
+        check_window(window, scene)
+        self._similarity = Similarity(
+            int(options["neighbours"]) or ratio, None, 2, distance_weights(window), context.device.cuda
+        )
+        self.halo = self._similarity.halo
+        self._reach = int(options["coarse_window"]) // 2
+        self._unit = reflectance_unit(context, scene.reference)
+        # Of every pair the fine image and its prediction; what is averaged, and its ring; one band while it is made.
+        self.pixel_bytes = 4 * (scene.bands * (2 * len(scene.pairs) + 3) + 6)
+
+    def predict(self, patch: Patch, tile: Tile, tally: Tally) -> Array:
+        """Predict from every pair, and weight the predictions by how little changed since the pair."""
+        grid = self._coarse.blocks
+        blocks = grid.covering(patch.box).grown(MARGIN, grid.shape)
+        around = blocks.grown(self._reach, grid.shape)
+        target = self._coarse.target(around)
+        predictions = []
+        for number, fine in enumerate(patch.fine):
+            lines = fit_lines(self._coarse.pair(number, around), target, self._reach, self._unit).cut(around, blocks)
+            tally.add("constant", int(np.count_nonzero(grid.spread(lines.constant, blocks, tile.inner))))
+            images = np.stack([_apply(lines, band, fine[band], grid, blocks, patch.box) for band in range(len(fine))])
+            fine[:, np.isnan(images[0])] = np.nan
+            means, _ = similar_means(self._similarity, fine, None, images, tile, 1 / len(patch.fine))
+            predictions.append(means)
+        if len(predictions) == 1:
+            return predictions[0]
+        changes = [mean_change(self._coarse, number, tile.inner) for number in range(len(predictions))]
+        return combine(predictions, changes, self._unit)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Regressions c2 = slope c1 + intercept + residual around every coarse pixel, (bands, block rows, block columns).
+
+    NaN where a coarse pixel is invalid. ``constant`` says where the mean of c2 - c1 stands in for a regression.
+    """
+
+    slope: Array
+    intercept: Array
+    residual: Array
+    constant: npt.NDArray[np.bool_]
+
+    def cut(self, blocks: Box, wanted: Box) -> Lines:
+        """The part of a window of blocks."""
+        rows = slice(wanted.top - blocks.top, wanted.bottom - blocks.top)
+        columns = slice(wanted.left - blocks.left, wanted.right - blocks.left)
+        part = (slice(None), rows, columns)
+        return Lines(self.slope[part], self.intercept[part], self.residual[part], self.constant[part])
+
+
+def fit_lines(first: Array, second: Array, reach: int, unit: float) -> Lines:
+    """Regress coarse images (bands, block rows, block columns) on one another in windows of 2 ``reach`` + 1 blocks.
+
+    The first step of Wang and Atkinson (2018). Windows are cut at the images; invalid coarse pixels do not count.
+    """
+    valid = ~(np.isnan(first[0]) | np.isnan(second[0]))
+    x, y = (np.where(valid, image, 0.0) for image in (first, second))
+    count = _window_sums(valid[None].astype(np.float64), reach)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_x, mean_y, mean_xx, mean_xy = (_window_sums(values, reach) / count for values in (x, y, x * x, x * y))
+        variance = mean_xx - mean_x**2
+        constant = valid & ((count < _FEWEST) | (variance < _CONSTANT * unit**2))
+        slope = np.where(constant, 1.0, (mean_xy - mean_x * mean_y) / variance)
+    intercept = mean_y - slope * mean_x
+    residual = y - (slope * x + intercept)
+    a, b, rest = (np.where(valid, part, np.nan).astype(np.float32) for part in (slope, intercept, residual))
+    return Lines(a, b, rest, constant)
+
+
+def _window_sums(values: Floats, reach: int) -> Floats:
+    """Sums over the window of 2 ``reach`` + 1 rows and columns around every value, cut at the edges."""
+    for axis in (1, 2):
+        size = values.shape[axis]
+        padded = np.pad(values, [(reach, reach) if a == axis else (0, 0) for a in range(3)])
+        values = sum((padded.take(range(k, k + size), axis) for k in range(2 * reach + 1)), np.zeros(()))
+    return values
+
+
+def _apply(lines: Lines, band: int, fine: Array, grid: Blocks, blocks: Box, pixels: Box) -> Array:
+    """The regressions applied to a band (rows, columns) of the fine image, and their residuals between the blocks."""
+    one = slice(band, band + 1)
+    slope, intercept = (grid.spread(part[band], blocks, pixels) for part in (lines.slope, lines.intercept))
+    predicted: Array = slope * fine + intercept + grid.upsample(lines.residual[one], blocks, pixels)[0]
+    return predicted
