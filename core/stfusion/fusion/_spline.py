@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -109,20 +110,31 @@ class Spline:
 
     def _solve(self, place: tuple[int, int], mask: Bools) -> Floats:
         centres = np.argwhere(mask.reshape(self._square)).astype(np.float64)
-        s, count = self._blocks.ratio, len(centres)
-        sub = (np.arange(s) + 0.5) / s - 0.5
+        sub = (np.arange(self._blocks.ratio) + 0.5) / self._blocks.ratio - 0.5
         pixels = np.stack(np.meshgrid(place[0] + sub, place[1] + sub, indexing="ij"), -1).reshape(-1, 2)
-        plane = np.column_stack([np.ones(count), centres])
-        if np.linalg.matrix_rank(plane) < 3:
+        solved = self._complete if mask.all() else _invert(centres)
+        if solved is None:
             # No plane goes through fewer than three points or points on a line: the block keeps its own value.
             own = (centres == place).all(axis=1)
             return np.repeat(own[:, None].astype(np.float64), len(pixels), axis=1)
-        system = np.zeros((count + 3, count + 3))
-        system[:count, :count] = _basis(centres, centres)
-        system[:count, count:], system[count:, :count] = plane, plane.T
-        wanted = np.vstack([_basis(centres, pixels), np.ones(len(pixels)), pixels.T])
-        weights: Floats = np.linalg.solve(system, wanted)[:count]
-        return weights
+        return solved[: len(centres)] @ np.vstack([_basis(centres, pixels), np.ones(len(pixels)), pixels.T])
+
+    @cached_property
+    def _complete(self) -> Floats | None:
+        """The solution for a square without gaps, which serves blocks at the edges too."""
+        return _invert(np.argwhere(np.ones(self._square)).astype(np.float64))
+
+
+def _invert(centres: Floats) -> Floats | None:
+    """The inverse (n + 3, n + 3) of the equations of a spline through centres (n, 2); none if they lie on a line."""
+    count = len(centres)
+    plane = np.column_stack([np.ones(count), centres])
+    if np.linalg.matrix_rank(plane) < 3:
+        return None
+    system = np.zeros((count + 3, count + 3))
+    system[:count, :count] = _basis(centres, centres)
+    system[:count, count:], system[count:, :count] = plane, plane.T
+    return np.asarray(np.linalg.inv(system), np.float64)
 
 
 def _basis(centres: Floats, points: Floats) -> Floats:
