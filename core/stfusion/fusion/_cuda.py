@@ -20,7 +20,7 @@ from stfusion.raster.source import Array
 _BLOCK = (32, 4)
 #: Memory of the card for the keys of the windows that are searched at the same time.
 _SCRATCH = 2**28
-_LARGEST = np.finfo(np.float32).max
+_LARGEST = float(np.finfo(np.float32).max)
 #: First steps down from the largest number.
 _DOWN = 2.0**-16
 
@@ -110,7 +110,7 @@ def means(
     for begin in range(0, rows, strip):
         end = min(begin + strip, rows)
         grid = _blocks(columns, end - begin), _BLOCK
-        _means[grid](*given, squared, count, most, top, left, begin, end, keys, *results)
+        _means[grid](*given, squared, count, min(most, _LARGEST), top, left, begin, end, keys, *results)
     results[0].copy_to_host(means)
     results[1].copy_to_host(numbers)
 
@@ -146,7 +146,7 @@ def _means(
         keys[place] = math.inf
         if 0 <= i < guides.shape[1] and 0 <= j < guides.shape[2]:
             keys[place] = _key(guides, scales, limits, squared, y, x, i, j)
-    limit = min(_bound(keys, count), most)
+    limit = _bound(keys, count, np.float32(most))
     total, number = 0.0, 0
     for place in range(size * size):
         if keys[place] <= limit:
@@ -187,9 +187,8 @@ def _key(
 
 
 @cuda.jit(device=True)
-def _bound(keys: Array, count: int) -> np.float32:
-    """The smallest bound that ``count`` keys do not exceed; the largest finite number if there are fewer."""
-    high = np.float32(_LARGEST)
+def _bound(keys: Array, count: int, high: np.float32) -> np.float32:
+    """The smallest bound that ``count`` keys do not exceed; ``high`` if there are fewer below it."""
     if _up_to(keys, high) <= count:
         return high
     if _up_to(keys, np.float32(0)) >= count:
