@@ -45,8 +45,8 @@ def mean_change(coarse: CoarseScene, number: int, pixels: Box) -> Array:
     blocks = grid.covering(pixels).grown(MARGIN, grid.shape)
     around = blocks.grown(_REACH, grid.shape)
     means = _window_means(coarse.target(around) - coarse.pair(number, around))
-    top, left = blocks.top - around.top, blocks.left - around.left
-    return grid.upsample(means[:, top : top + blocks.shape[0], left : left + blocks.shape[1]], blocks, pixels)
+    rows, columns = blocks.within(around)
+    return grid.upsample(means[:, rows, columns], blocks, pixels)
 
 
 def _window_means(values: Array) -> Array:

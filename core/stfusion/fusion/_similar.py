@@ -95,7 +95,7 @@ def similar_means(
 
         _cuda.means(
             guides, scales, images, similarity.limits, similarity.power == 2 or None, similarity.count,
-            np.float32(similarity.most), similarity.spatial, *tile.offset, means, numbers,
+            similarity.most, similarity.spatial, *tile.offset, means, numbers,
         )  # fmt: skip
         tile.advance(share)
         return means, numbers
@@ -104,7 +104,7 @@ def similar_means(
         end = min(begin + strip, rows)
         _means(
             guides, scales, images, similarity.limits, similarity.power == 2 or None, similarity.count,
-            np.float32(similarity.most), similarity.spatial, tile.outer.top, *tile.offset, begin, end, means, numbers,
+            similarity.most, similarity.spatial, tile.outer.top, *tile.offset, begin, end, means, numbers,
         )  # fmt: skip
         tile.advance(share * (end - begin) / rows)
     return means, numbers
