@@ -51,7 +51,7 @@ def _less_words(builder: Any, a: Any, b: Any) -> Any:
     return builder.call(cgutils.get_or_insert_function(builder.module, subtract, name), [b, a])
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def within(typing: Any, images: Any, row: Any, column: Any, low: Any, high: Any) -> tuple[Any, Codegen]:
     """Bits of the :data:`LANES` pixels from (row, column) on that lie within their limits in all images.
 
@@ -82,7 +82,7 @@ def within(typing: Any, images: Any, row: Any, column: Any, low: Any, high: Any)
     return types.uint64(images, types.intp, types.intp, low, high), codegen
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def lowest_bit(typing: Any, bits: Any) -> tuple[Any, Codegen]:
     """Position of the lowest bit that is set in a word that is not 0."""
 
@@ -92,7 +92,7 @@ def lowest_bit(typing: Any, bits: Any) -> tuple[Any, Codegen]:
     return types.intp(types.uint64), codegen
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def add_rows(
     typing: Any, table: Any, rows: Any, weights: Any, first: Any, last: Any, column: Any, sums: Any
 ) -> tuple[Any, Codegen]:

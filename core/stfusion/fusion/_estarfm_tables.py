@@ -1,0 +1,165 @@
+"""ESTARFM's tables: a row of numbers for every pixel of a strip, which hold all that it can add to a window's sums."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from stfusion.fusion._compile import compiled
+from stfusion.fusion._lanes import ADDED, LANES
+from stfusion.raster.source import Array
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+Guides = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
+
+#: What stands for a missing fine value, similar to none: in guides of real and in those of whole numbers.
+NO_VALUE, NO_CODE = 1e30, 65535
+#: Numbers per band: what the coefficient and the bias are found from, and the changes.
+_MOMENTS, _CHANGES = 7, 2
+
+
+class Codes(NamedTuple):
+    """How guides tell fine values: a fine value is a guide x scale + offset, each (2 bands).
+
+    Guides are float32, or uint16 where the values are whole numbers in their files: these are compared faster.
+    """
+
+    scale: Floats
+    offset: Floats
+
+
+class Tables(NamedTuple):
+    """The tables of a strip with half a window around it, and :data:`LANES` columns more; C is the target's value.
+
+    guides
+        (2 bands, rows, columns): fine values of both dates, as the codes say.
+    unlikeness
+        (rows x columns): 1 - R.
+    moments
+        (rows x columns, numbers): C1, C2, F1 + F2, F1 C1 + F2 C2, C1² + C2², F1² + F2² and F1 - F2 of every band; or
+        (rows x columns, 0) where they are not needed.
+    changes
+        (rows x columns, numbers): C - C1 and C - C2 of every band, and 1.
+    """
+
+    guides: Guides
+    unlikeness: Array
+    moments: Array
+    changes: Array
+
+
+def empty_tables(rows: int, columns: int, half: int, bands: int, whole: bool, needs_moments: bool) -> Tables:
+    """Memory for the tables of a strip with these rows and columns, and half a window around it."""
+    shape = (rows + 2 * half, columns + 2 * half + LANES)
+    cells = shape[0] * shape[1]
+    return Tables(
+        np.empty((2 * bands, *shape), np.uint16) if whole else np.empty((2 * bands, *shape), np.float32),
+        np.empty(cells, np.float32),
+        _aligned(cells, _MOMENTS * bands if needs_moments else 0),
+        _aligned(cells, _CHANGES * bands + 1),
+    )
+
+
+def _aligned(rows: int, numbers: int) -> Array:
+    """Memory with as many columns as can be added, so aligned that no vector lies in two lines of the cache."""
+    columns = -(-numbers // ADDED) * ADDED
+    spare = np.empty(rows * columns + ADDED, np.float32)
+    first = -spare.ctypes.data % (4 * ADDED) // 4
+    return spare[first : first + rows * columns].reshape(rows, columns)
+
+
+@compiled
+def unlikeness_of(fine: Floats, coarse: Floats) -> float:
+    """1 - R of a pixel with these fine and coarse values (2 bands, those of the first date first).
+
+    R is Pearson's correlation of the two; for one band R = 1 - (|F1 - C1| / (F1 + C1) + |F2 - C2| / (F2 + C2)) / 2. It
+    is 0.5 where it is not defined or not between -1 and 1.
+    """
+    if fine.size == 2:
+        first, second = (fine[0] - coarse[0]) / (fine[0] + coarse[0]), (fine[1] - coarse[1]) / (fine[1] + coarse[1])
+        unlikeness = 0.5 * (abs(first) + abs(second))
+        return unlikeness if unlikeness <= 2.0 else 0.5
+    f = c = 0.0
+    for i in range(fine.size):
+        f += fine[i]
+        c += coarse[i]
+    f, c = f / fine.size, c / fine.size
+    fc = ff = cc = 0.0
+    for i in range(fine.size):
+        fc += (fine[i] - f) * (coarse[i] - c)
+        ff += (fine[i] - f) ** 2
+        cc += (coarse[i] - c) ** 2
+    return max(0.0, 1.0 - fc / np.sqrt(ff * cc)) if ff > 0.0 and cc > 0.0 else 0.5
+
+
+@compiled
+def _moments(f: float, g: float, c: float, d: float, bands: int, at: Array) -> None:
+    """A pixel's part in the sums of a band, F1, F2, C1 and C2 given: every ``bands``-th of the numbers."""
+    at[0], at[bands], at[2 * bands] = c, d, f + g
+    at[3 * bands], at[4 * bands], at[5 * bands] = f * c + g * d, c * c + d * d, f * f + g * g
+    at[6 * bands] = f - g
+
+
+@compiled
+def tabulate(
+    fine: tuple[Array, Array],
+    coarse: tuple[Array, Array],
+    target: Array,
+    valid: Mask,
+    top: int,
+    left: int,
+    middle: Floats,
+    codes: Codes,
+    tables: Tables,
+) -> bool:
+    """Fill the tables of a strip from the images of a tile, and say whether the codes can tell all fine values.
+
+    Outside the images and where they are not valid, guides are similar to none and all other numbers are 0.
+
+    Parameters
+    ----------
+    fine, coarse, target
+        (bands, H, W): the fine and coarse images of both dates, and the coarse image of the target date.
+    valid
+        (H, W): pixels that may be used.
+    top, left
+        Where the tables begin in the images; may be negative.
+    middle
+        (2, bands): values near the means of the fine and of the coarse images, subtracted before products are taken.
+    codes, tables
+        See there; the tables are changed in place.
+    """
+    guides, unlikeness, moments, changes = tables
+    bands, height, width = target.shape
+    rows, columns = guides.shape[1:]
+    whole = guides.itemsize == 2
+    guides[:] = NO_CODE if whole else NO_VALUE
+    unlikeness[:] = 0
+    moments[:] = 0
+    changes[:] = 0
+    f, c = np.empty(2 * bands), np.empty(2 * bands)
+    for row in range(max(0, -top), min(rows, height - top)):
+        y = top + row
+        for column in range(max(0, -left), min(columns, width - left)):
+            x = left + column
+            if not valid[y, x]:
+                continue
+            cell = row * columns + column
+            changes[cell, 2 * bands] = 1
+            for i in range(2 * bands):
+                date, b = i // bands, i % bands
+                f[i], c[i] = fine[date][b, y, x], coarse[date][b, y, x]
+                changes[cell, i] = target[b, y, x] - c[i]
+                guide = (f[i] - codes.offset[i]) / codes.scale[i]
+                guides[i, row, column] = np.rint(guide) if whole else guide
+                if whole and guides[i, row, column] == NO_CODE:
+                    return False
+            unlikeness[cell] = unlikeness_of(f, c)
+            if moments.shape[1] > 0:
+                for b in range(bands):
+                    m, n = middle[0, b], middle[1, b]
+                    _moments(f[b] - m, f[bands + b] - m, c[b] - n, c[bands + b] - n, bands, moments[cell, b:])
+    return True
