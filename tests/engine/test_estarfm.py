@@ -257,6 +257,70 @@ def test_constant_images(tmp_path: Path) -> None:
     np.testing.assert_array_equal(fuse(tmp_path, flat, flat, flat[0], window=7), flat[0])
 
 
+class Pairs:
+    """Two good pairs and a target, of which a test spoils one thing."""
+
+    def __init__(self, folder: Path) -> None:
+        fine, coarse, target = scene(17, 2, (20, 20), gaps=False)
+        images = {"fine": fine[0], "coarse": coarse[0], "target": target, "fine2": fine[1], "coarse2": coarse[1]}
+        self.paths = {name: write_raster(folder / f"{name}.tif", values) for name, values in images.items()}
+        self.before = sorted(folder.iterdir())
+        self.folder = folder
+
+    def run(self, **values: Any) -> Outcome:
+        given = {"window": 5, "unit": 1.0, "output": str(self.folder / "fused.tif"), **self.paths, **values}
+        return run_method("estarfm", **{name: value for name, value in given.items() if value is not None})
+
+    def refused(self, **values: Any) -> str:
+        outcome = self.run(**values)
+        assert outcome.code == 2
+        assert sorted(self.folder.iterdir()) == self.before
+        return outcome.error
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Pairs:
+    return Pairs(tmp_path)
+
+
+def test_one_pair_is_too_few(pairs: Pairs) -> None:
+    assert pairs.refused(fine2=None, coarse2=None) == (
+        "ESTARFM needs 'Fine image of the second pair' (fine2); give a raster file."
+    )
+
+
+def test_pairs_of_one_date(pairs: Pairs) -> None:
+    assert pairs.refused(pair_date="2001-05-24", pair2_date="2001-05-24") == (
+        "Fine image of the pair 'fine.tif' and Fine image of the second pair 'fine2.tif' are both of 2001-05-24; "
+        "choose a second pair of another date, or set 'Date of the pair' and 'Date of the second pair'."
+    )
+
+
+def test_the_same_pair_twice(pairs: Pairs) -> None:
+    assert pairs.refused(fine2=pairs.paths["fine"]).endswith(
+        "'fine.tif' are the same file; choose a second pair of another date, or a method for one pair."
+    )
+
+
+@pytest.mark.parametrize(("day", "count"), [("2001-07-11", 0), ("2001-08-13", 1), ("2001-05-23", 1)])
+def test_target_date_outside_the_pairs(pairs: Pairs, day: str, count: int) -> None:
+    outcome = pairs.run(pair_date="2001-08-12", pair2_date="2001-05-24", target_date=day)
+    assert outcome.code == 0
+    said = [line for line in outcome.said.of("warning") if "not between the dates of the pairs" in line]
+    assert len(said) == count
+    assert all(f"'target.tif' is of {day}" in line and "2001-05-24 and 2001-08-12" in line for line in said)
+
+
+def test_fine_images_that_do_not_overlap(pairs: Pairs) -> None:
+    write_raster(pairs.folder / "fine2.tif", read_raster(pairs.paths["fine2"]), FINE @ Affine.translation(500, 0))
+    error = pairs.refused()
+    assert "Fine image of the second pair 'fine2.tif' and Fine image of the pair 'fine.tif' do not overlap" in error
+
+
+def test_window_larger_than_the_image(pairs: Pairs) -> None:
+    assert pairs.refused(window=21).startswith("The window of 21 pixels is larger than Fine image of the pair")
+
+
 def test_boreas(tmp_path: Path) -> None:
     """July from May and August: the error, and four pixels, that a port of the authors' code has."""
     folder = real_scene("stf_boreas_2001_envi")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from typing import NoReturn
 
@@ -99,6 +100,7 @@ def open_scene(context: Context, cache_bytes: int) -> Scene:
     fine = sources["fine"]
     _check_output(job.outputs["output"], opened, [image.mask for image in job.inputs.values()])
     _check_bands(fine, sources)
+    _check_dates(context, sources)
     share = cache_bytes // len(sources)
     images = {name: _align(context, source, fine, sensors[name], share) for name, source in sources.items()}
     _check_values(context, sources)
@@ -113,6 +115,36 @@ def _check_output(output: str, sources: dict[str, Source], masks: list[str | Non
     for path in [source.path for source in sources.values()] + [mask for mask in masks if mask]:
         if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
             raise UserError(f"The output '{output}' is also the input '{path}'; give the output another name.")
+
+
+def _check_dates(context: Context, sources: dict[str, Source]) -> None:
+    """Refuse two pairs of one date; warn about a target date that does not lie between those of the pairs."""
+    if "fine2" not in sources:
+        return
+    first, second = sources["fine"], sources["fine2"]
+    if os.path.abspath(first.path) == os.path.abspath(second.path) and first.bands == second.bands:
+        raise UserError(
+            f"{first} and {second} are the same file; choose a second pair of another date, or a method for one pair."
+        )
+    begin, end = (_date_of(sources, fine, coarse) for fine, coarse in (("fine", "coarse"), ("fine2", "coarse2")))
+    target = sources["target"].date
+    if begin is None or end is None:
+        return
+    if begin == end:
+        raise UserError(
+            f"{first} and {second} are both of {begin}; choose a second pair of another date, or set 'Date of the "
+            "pair' and 'Date of the second pair'."
+        )
+    if target is not None and not min(begin, end) <= target <= max(begin, end):
+        context.reporter.warning(
+            f"{sources['target']} is of {target}, which is not between the dates of the pairs, {min(begin, end)} and "
+            f"{max(begin, end)}; choose pairs on either side of it, or check the dates."
+        )
+
+
+def _date_of(sources: dict[str, Source], fine: str, coarse: str) -> date | None:
+    """The date of a pair: of its fine image, else of its coarse image."""
+    return sources[fine].date or sources[coarse].date
 
 
 def _check_bands(fine: Source, sources: dict[str, Source]) -> None:
