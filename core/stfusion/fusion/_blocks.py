@@ -18,6 +18,7 @@ from stfusion.run import Context
 
 Floats = npt.NDArray[np.floating]
 Value = TypeVar("Value", bound=np.generic)
+Number = TypeVar("Number", np.float32, np.float64)
 
 #: Fine pixels along a part of the scene that is read at once in a pass over the whole of it.
 _PART = 512
@@ -124,6 +125,24 @@ class Blocks:
                 fine = np.where(np.isnan(fine), near / known, fine)
             fine[self.spread(gaps, blocks, pixels)] = np.nan
         return fine
+
+
+def window_sums(
+    values: npt.NDArray[Number], reach: int, add: np.ufunc = np.add, nothing: float = 0.0
+) -> npt.NDArray[Number]:
+    """Sums over the window of 2 ``reach`` + 1 rows and columns (the last two axes) around each, cut at the edges.
+
+    With another operation for ``add``, and what it starts from, such as the maximum and minus infinity, that.
+    """
+    for axis in (-2, -1):
+        size = values.shape[axis]
+        ends = [(0, 0)] * values.ndim
+        ends[axis] = (reach, reach)
+        padded = np.pad(values, ends, constant_values=nothing)
+        values = padded.take(range(size), axis)
+        for k in range(1, 2 * reach + 1):
+            add(values, padded.take(range(k, k + size), axis), out=values)
+    return values
 
 
 @dataclass(frozen=True)

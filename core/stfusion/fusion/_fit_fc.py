@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from stfusion.fusion._blocks import MARGIN, Blocks, CoarseScene
+from stfusion.fusion._blocks import MARGIN, Blocks, CoarseScene, window_sums
 from stfusion.fusion._fuse import Tally, fuse
 from stfusion.fusion._pairs import combine, mean_change
 from stfusion.fusion._scene import Patch, Scene, check_window, reflectance_unit
@@ -17,8 +17,6 @@ from stfusion.fusion._similar import Similarity, distance_weights, similar_means
 from stfusion.raster.source import Array, Box
 from stfusion.raster.tiles import Tile
 from stfusion.run import Context
-
-Floats = npt.NDArray[np.float64]
 
 #: A coarse window is constant below this variance of reflectance; a line through fewer coarse pixels fits anything.
 _CONSTANT, _FEWEST = 1e-8, 3
@@ -92,9 +90,7 @@ class Lines:
 
     def cut(self, blocks: Box, wanted: Box) -> Lines:
         """The part of a window of blocks."""
-        rows = slice(wanted.top - blocks.top, wanted.bottom - blocks.top)
-        columns = slice(wanted.left - blocks.left, wanted.right - blocks.left)
-        part = (slice(None), rows, columns)
+        part = (slice(None), *wanted.within(blocks))
         return Lines(self.slope[part], self.intercept[part], self.residual[part], self.constant[part])
 
 
@@ -105,9 +101,9 @@ def fit_lines(first: Array, second: Array, reach: int, unit: float) -> Lines:
     """
     valid = ~(np.isnan(first[0]) | np.isnan(second[0]))
     x, y = (np.where(valid, image, 0.0) for image in (first, second))
-    count = _window_sums(valid[None].astype(np.float64), reach)
+    count = window_sums(valid[None].astype(np.float64), reach)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean_x, mean_y, mean_xx, mean_xy = (_window_sums(values, reach) / count for values in (x, y, x * x, x * y))
+        mean_x, mean_y, mean_xx, mean_xy = (window_sums(values, reach) / count for values in (x, y, x * x, x * y))
         variance = mean_xx - mean_x**2
         constant = valid & ((count < _FEWEST) | (variance < _CONSTANT * unit**2))
         slope = np.where(constant, 1.0, (mean_xy - mean_x * mean_y) / variance)
@@ -115,15 +111,6 @@ def fit_lines(first: Array, second: Array, reach: int, unit: float) -> Lines:
     residual = y - (slope * x + intercept)
     a, b, rest = (np.where(valid, part, np.nan).astype(np.float32) for part in (slope, intercept, residual))
     return Lines(a, b, rest, constant)
-
-
-def _window_sums(values: Floats, reach: int) -> Floats:
-    """Sums over the window of 2 ``reach`` + 1 rows and columns around every value, cut at the edges."""
-    for axis in (1, 2):
-        size = values.shape[axis]
-        padded = np.pad(values, [(reach, reach) if a == axis else (0, 0) for a in range(3)])
-        values = sum((padded.take(range(k, k + size), axis) for k in range(2 * reach + 1)), np.zeros(()))
-    return values
 
 
 def _apply(lines: Lines, band: int, fine: Array, grid: Blocks, blocks: Box, pixels: Box) -> Array:

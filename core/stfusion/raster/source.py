@@ -53,6 +53,13 @@ class Box:
         """The same window for rasterio."""
         return Window(self.left, self.top, self.right - self.left, self.bottom - self.top)
 
+    def within(self, outer: Box) -> tuple[slice, slice]:
+        """The rows and columns of an array of the outer window that this one has."""
+        return (
+            slice(self.top - outer.top, self.bottom - outer.top),
+            slice(self.left - outer.left, self.right - outer.left),
+        )
+
     def grown(self, halo: int, shape: tuple[int, int]) -> Box:
         """The window with ``halo`` more pixels on every side, cut at an image of this shape."""
         return Box(
