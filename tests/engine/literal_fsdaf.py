@@ -147,7 +147,8 @@ class Literal:
                     differences = np.abs(fine32[:, i, j] - fine32[:, y, x])
                     if np.isnan(self.total[0, i, j]) or (differences > limits).any():
                         continue
-                    found.append((_rounded_sum(differences * scales), 1 / (1 + math.hypot(i - y, j - x) / (self.window / 2)), self.total[:, i, j]))
+                    weight = 1 / (1 + math.hypot(i - y, j - x) / (self.window / 2))
+                    found.append((_rounded_sum(differences * scales), weight, self.total[:, i, j]))
             bound = sorted(key for key, _, _ in found)[min(self.neighbours, len(found)) - 1]
             similar = [(weight, change) for key, weight, change in found if key <= bound]
             mean = sum(weight * change for weight, change in similar) / sum(weight for weight, _ in similar)

@@ -71,8 +71,8 @@ class Fsdaf:
             context.reporter.progress(5.0 * (number + 1) / len(scene.pairs))
         # A similar pixel needs its whole block, and each pixel of that the window of its homogeneity.
         self.halo = self._reach + ratio - 1 + ratio // 2
-        # The fine images; for one pair at a time change, spline, scale and result; classes and counts of them.
-        self.pixel_bytes = 4 * scene.bands * (len(scene.pairs) + 4) + 32
+        # The fine images and their predictions; of one pair at a time the image, its change, and the spline or a scale.
+        self.pixel_bytes = 4 * scene.bands * (2 * len(scene.pairs) + 3) + 16 + self._spline.pixel_bytes
 
     def predict(self, patch: Patch, tile: Tile, tally: Tally) -> Array:
         """Predict from every pair, and weight the predictions by how little changed since the pair."""
@@ -87,20 +87,10 @@ class Fsdaf:
     def _predict_pair(self, patch: Patch, tile: Tile, number: int, blocks: Box, tally: Tally) -> Array:
         grid, learned = self._coarse.blocks, self._learned[number]
         pixels = grid.pixels(blocks)
-        classes = learned.classes.read(patch.box, patch.fine[number])
-        homogeneity = np.empty(classes.shape, np.float32)
-        _same_class_shares(classes, learned.classes.count, grid.ratio // 2, homogeneity)
-        homogeneity, classes = _cut(homogeneity, patch.box, pixels), _cut(classes, patch.box, pixels)
-        fine = np.ascontiguousarray(_cut(patch.fine[number], patch.box, pixels))
         coarse = self._coarse.target(blocks) - self._coarse.pair(number, blocks)
+        fine = _cut(patch.fine[number], patch.box, pixels).copy()
         fine[:, np.isnan(grid.spread(coarse[0], blocks, pixels))] = np.nan
-        change = np.where(np.isnan(fine), np.float32(np.nan), learned.changes[:, classes])
-        residual = coarse - grid.means(change, pixels)[0]
-        spline = self._spline.interpolate(self._coarse.target(self._spline.around(blocks)), blocks)
-        _distribute(
-            fine, change, spline, homogeneity, residual, grid.ratio, *grid.offset(blocks, pixels), self._signed or None,
-            _LEAST_WEIGHT * self._unit, learned.low, learned.high,
-        )  # fmt: skip
+        change = self._changes(patch, number, blocks, fine, coarse)
         scales = 1 / np.maximum(np.abs(fine), np.float32(_LEAST_VALUE * self._unit))
         limits = 2 * learned.std / np.float32(learned.classes.count)
         similarity = Similarity(self._count, limits, 1, self._spatial, self._cuda)
@@ -111,10 +101,29 @@ class Fsdaf:
         low, high = learned.low[:, None, None], learned.high[:, None, None]
         margin = _ROUNDING * (high - low)
         outside = (values < low - margin) | (values > high + margin)
-        plain = np.clip(inner + grid.spread(coarse, blocks, tile.inner), low, high)
         tally.add("outside", int(np.count_nonzero(outside)))
-        values[outside] = plain[outside]
-        return values
+        values[outside] = (inner + grid.spread(coarse, blocks, tile.inner))[outside]
+        return np.clip(values, low, high, out=values)
+
+    def _changes(self, patch: Patch, number: int, blocks: Box, fine: Array, coarse: Array) -> Array:
+        """The change of every pixel of blocks, before it is smoothed: that of its class and its share of the residual.
+
+        ``fine`` is the fine image there, NaN where it cannot be predicted, and ``coarse`` the coarse change.
+        """
+        grid, learned = self._coarse.blocks, self._learned[number]
+        pixels = grid.pixels(blocks)
+        classes = learned.classes.read(patch.box, patch.fine[number])
+        homogeneity = np.empty(classes.shape, np.float32)
+        _same_class_shares(classes, learned.classes.count, grid.ratio // 2, homogeneity)
+        change = learned.changes[:, _cut(classes, patch.box, pixels)]
+        change[np.isnan(fine)] = np.nan
+        residuals = coarse - grid.means(change, pixels)[0]
+        spline = self._spline.interpolate(self._coarse.target(self._spline.around(blocks)), blocks)
+        _distribute(
+            fine, change, spline, _cut(homogeneity, patch.box, pixels), residuals, grid.ratio,
+            *grid.offset(blocks, pixels), self._signed or None, _LEAST_WEIGHT * self._unit, learned.low, learned.high,
+        )  # fmt: skip
+        return change
 
 
 def _cut(values: Any, box: Box, wanted: Box) -> Any:

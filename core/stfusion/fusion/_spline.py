@@ -24,6 +24,8 @@ Places = npt.NDArray[np.intp]
 _SIDE = 9
 #: Arrangements of neighbours whose weights are kept.
 _KEPT = 128
+#: Coarse pixels whose neighbours are gathered at once.
+_TOGETHER = 1024
 
 
 class Spline:
@@ -36,6 +38,11 @@ class Spline:
         self._blocks = blocks
         self._square = min(_SIDE, blocks.shape[0]), min(_SIDE, blocks.shape[1])
         self._kept: OrderedDict[tuple[int, int, bytes], Floats] = OrderedDict()
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Memory for every fine pixel, whatever the bands: which neighbours of its block have a value."""
+        return self._square[0] * self._square[1] // self._blocks.ratio**2
 
     def around(self, blocks: Box) -> Box:
         """The blocks that the splines of a window of blocks go through."""
@@ -60,15 +67,18 @@ class Spline:
         s, count = self._blocks.ratio, values.shape[0]
         rows, columns = blocks.shape
         fine = np.full((rows, columns, count, s, s), np.nan, np.float32)
-        near = np.lib.stride_tricks.sliding_window_view(values, self._square, axis=(1, 2))
+        around = np.lib.stride_tricks.sliding_window_view(values, self._square, axis=(1, 2))
         first = self._first(blocks)
-        y, x = (start - start[0] for start in first)
-        near = near[:, y[:, None], x].reshape(count, rows, columns, -1)
-        for place, alike, mask in self._arrangements(~np.isnan(near[0]), blocks):
+        below, beside = (start - start[0] for start in first)
+        valid = ~np.isnan(around[0, below[:, None], beside].reshape(rows, columns, -1))
+        for place, (y, x), mask in self._arrangements(valid, blocks):
             weights = self._weights(place, mask)
-            known = near[:, alike[0], alike[1]][:, :, mask].astype(np.float64)
-            # A product for each block: its bits do not depend on how many blocks there are.
-            fine[alike] = np.matmul(known.transpose(1, 0, 2), weights).reshape(-1, count, s, s)
+            for begin in range(0, len(y), _TOGETHER):
+                some = y[begin : begin + _TOGETHER], x[begin : begin + _TOGETHER]
+                near = around[:, below[some[0]], beside[some[1]]].reshape(count, len(some[0]), -1)[..., mask]
+                # A product for each block: its bits do not depend on how many blocks there are.
+                found = np.matmul(near.transpose(1, 0, 2).astype(np.float64), weights)
+                fine[some] = found.reshape(-1, count, s, s)
         image = fine.transpose(2, 0, 3, 1, 4).reshape(count, rows * s, columns * s)
         pixels = self._blocks.pixels(blocks)
         top = pixels.top - self._blocks.top - blocks.top * s
