@@ -31,9 +31,9 @@ WORK = ROOT / "build" / "results"
 HEAD = """# Results
 
 Errors of all methods against the true image, made by `make results`, which anyone can run who has the data: one
-`stfusion compare` for every scene. Methods run with their defaults; a moving window in fine pixels is three coarse
-pixels wide. RMSE in reflectance (of the vegetation indices at Bahia: in their own unit), means over the bands, and in
-brackets the structural similarity SSIM. The smallest RMSE of a scene is bold.
+`stfusion compare` for every scene. Methods run with their defaults; only windows of 51 fine pixels, which fit a ratio
+of 16, are made three coarse pixels wide. RMSE in reflectance (of the vegetation indices at Bahia: in their own unit),
+means over the bands, and in brackets the structural similarity SSIM. The smallest RMSE of a scene is bold.
 
 A method is worth its time where it beats all three baselines: a copy of the fine image, the upsampled coarse image, and
 the fine image plus the upsampled coarse difference. The last columns count on how many scenes it does, and give the
@@ -50,8 +50,13 @@ Methods for one pair, and the baselines, get the pair that is nearer to the targ
 
 """
 
+#: Default of windows that were made for Landsat and MODIS: three coarse pixels of a ratio of 16.
+FITS_MODIS = 51
 #: Options that are worth a line of their own: title, method and setting.
-VARIANTS = {"STARFM, logarithmic weights": ("starfm", "starfm.logarithmic=true")}
+VARIANTS = {
+    "STARFM, direct weights": ("starfm", "starfm.logarithmic=false"),
+    "STARFM, band by band": ("starfm", "starfm.joint=false"),
+}
 
 Found = dict[str, Any]
 
@@ -101,7 +106,7 @@ def _order(scene: Scene, files: Files, report: Path, method: str, setting: str) 
     ]
     settings = [
         f"{each.id}.window={window(scene.ratio)}"
-        for each in compared for option in each.options if option.id == "window" and "fine" in option.title
+        for each in compared for option in each.options if option.id == "window" and option.default == FITS_MODIS
     ]
     settings += [setting] if setting else []
     inputs = {role: {"path": str(path)} for role, path in (*files.inputs.items(), ("reference", files.truth))}
