@@ -150,8 +150,8 @@ DICTIONARY = (
         "integer",
         "Patches for training",
         2000,
-        "Patches that the dictionaries are trained with, at random places of the whole scene; those with more than 15 % "
-        "invalid values are left out. More patches make the detail more trustworthy.",
+        "Patches that the dictionaries are trained with, at random places of the whole scene; those with more than "
+        "15 % invalid values are left out. More patches make the detail more trustworthy.",
         minimum=5,
         maximum=100_000,
     ),
@@ -178,7 +178,7 @@ DICTIONARY = (
         "boolean",
         "Only as much detail as is confirmed",
         True,
-        "Multiply the learned detail by the share (0 to 1, by band) that patches left out of training confirm. Without, "
-        "all of it is used, as in the paper.",
+        "Multiply the learned detail by the share (0 to 1, by band) that patches left out of training confirm. "
+        "Without, all of it is used, as in the paper.",
     ),
 )
