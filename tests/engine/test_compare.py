@@ -479,3 +479,21 @@ def test_docs_name_every_metric() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "methods" / "compare.md").read_text(encoding="utf-8")
     for metric in METRICS.values():
         assert f"| {metric.title.removesuffix(' (°)')} |" in page
+
+
+def test_memory_stays_below_the_limit(tmp_path: Path) -> None:
+    """Two million pixels of four bands: the true image and one prediction alone are 144 MB in float64."""
+    values = np.random.default_rng(0).integers(500, 3000, (4, 1500, 1500), np.uint16)
+    flags: list[str] = []
+    for name in ("fine", "coarse", "target", "reference"):
+        flags += [f"--{name}", write_raster(tmp_path / f"{name}.tif", values + len(name), tiled=True)]
+    done = subprocess.run(
+        [sys.executable, "-m", "stfusion", "compare", *flags, "--methods", "copy_fine,fine_plus_difference", "--json",
+         "--memory", "400", "--out", str(tmp_path / "report")],
+        capture_output=True, text=True, check=True,
+    )
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    (peak,) = [m["value"] for m in messages if m["type"] == "metric" and m["name"] == "Peak memory in MB"]
+    assert peak < 400
+    methods = json.loads((tmp_path / "report" / "results.json").read_text(encoding="utf-8"))["methods"]
+    assert all(found["peak_memory_mb"] < 400 for found in methods.values())

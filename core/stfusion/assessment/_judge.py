@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -21,10 +20,10 @@ Images = Mapping[str, AlignedSource]
 TRUTH = "reference"
 #: Rows and columns of a thinned image at most.
 THINNED = 400
-#: Images in float64 that measuring one band of a prediction holds at a time.
-_SCRATCH = 24
+#: Values in float64 that measuring a prediction holds at a time, for a pixel and band and for a pixel.
+_SCRATCH = (14, 24)
 #: Share of the working memory for the tiles.
-_TILE_SHARE = 0.6
+_TILE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,7 @@ class _Seen(NamedTuple):
     """What is seen of a tile: facts, valid pixels of the truth and of it and each prediction, thinned images."""
 
     facts: Facts
-    true: int
-    both: dict[str, int]
+    counts: Counter[str]
     thinned: dict[str, Array]
 
 
@@ -58,32 +56,34 @@ def survey(
     bands, (rows, columns) = len(truth.source.bands), truth.shape
     step = -(-max(rows, columns) // THINNED)
     thinned = {name: np.full((bands, -(-rows // step), -(-columns // step)), np.nan, np.float32) for name in images}
-    seen: list[_Seen] = []
+    facts, counts = Facts.of(np.empty((bands, 0, 0)), np.empty((0, 0), bool)), Counter[str]()
 
     def look(tile: Tile) -> _Seen:
-        box, thin, both = tile.inner, {}, {}
+        box, thin = tile.inner, {}
         true = truth.read(box)
         valid = common = _valid(true)
+        seen = Counter({TRUTH: int(np.count_nonzero(valid))})
         for name, image in images.items():
             values = true if name == TRUTH else image.read(box)
             thin[name] = values[:, -box.top % step :: step, -box.left % step :: step].copy()
             if name in predictions:
                 shared = valid & _valid(values)
-                both[name] = int(np.count_nonzero(shared))
+                seen[name] = int(np.count_nonzero(shared))
                 common = common & shared
         tile.advance(1.0)
-        return _Seen(Facts.of(true.astype(np.float64), common), int(np.count_nonzero(valid)), both, thin)
+        return _Seen(Facts.of(true.astype(np.float64), common), seen, thin)
 
     def merge(box: Box, found: _Seen) -> None:
+        nonlocal facts
+        # At once, as in judge: many small arrays that are kept would hold the freed memory between them.
+        facts += found.facts
+        counts.update(found.counts)
         top, left = -(-box.top // step), -(-box.left // step)
         for name, values in found.thinned.items():
             thinned[name][:, top : top + values.shape[1], left : left + values.shape[2]] = values
-        seen.append(found._replace(thinned={}))
 
     run_tiles(context, truth.shape, _tile(context, truth, len(predictions)), 0, look, merge, span)
-    true = sum(each.true for each in seen)
-    covered = {name: sum(each.both[name] for each in seen) / max(true, 1) for name in predictions}
-    return Survey(reduce(add, (each.facts for each in seen)), covered, thinned)
+    return Survey(facts, {name: counts[name] / max(counts[TRUTH], 1) for name in predictions}, thinned)
 
 
 def judge(
@@ -96,7 +96,7 @@ def judge(
     :func:`stfusion.assessment._metrics.conclude`.
     """
     rows, columns = truth.shape
-    sums: dict[str, list[Sums]] = {name: [] for name in predictions}
+    sums: dict[str, Sums] = {}
 
     def compute(tile: Tile) -> dict[str, Sums]:
         own = tile.inner
@@ -111,10 +111,10 @@ def judge(
 
     def merge(box: Box, found: dict[str, Sums]) -> None:
         for name, part in found.items():
-            sums[name].append(part)
+            sums[name] = sums[name] + part if name in sums else part
 
     run_tiles(context, truth.shape, _tile(context, truth, len(predictions)), 0, compute, merge, span)
-    return {name: conclude(reduce(add, parts), facts, rows * columns, ratio, unit) for name, parts in sums.items()}
+    return {name: conclude(total, facts, rows * columns, ratio, unit) for name, total in sums.items()}
 
 
 def _valid(image: Array) -> Mask:
@@ -124,6 +124,7 @@ def _valid(image: Array) -> Mask:
 
 
 def _tile(context: Context, truth: AlignedSource, predictions: int) -> tuple[int, int]:
-    pixel_bytes = len(truth.source.bands) * (4 * (predictions + 1) + 2 * 8) + 8 * _SCRATCH
+    """Rows and columns of a tile; all images are read before the first is measured."""
+    pixel_bytes = len(truth.source.bands) * (4 * (predictions + 1) + 8 * _SCRATCH[0]) + 8 * _SCRATCH[1]
     budget = int(_TILE_SHARE * working_bytes(context))
     return tile_shape(truth.shape, REACH, pixel_bytes, budget, context.threads)
