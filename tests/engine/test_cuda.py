@@ -49,7 +49,10 @@ def fuse(folder: Path, method: str, images: dict[str, str], simulated: bool, opt
     ("method", "pairs", "options"),
     [
         ("starfm", 1, {"window": 5, "classes": 4}),
-        ("starfm", 2, {"window": 7, "classes": 2, "joint": True, "filter": "either", "logarithmic": True}),
+        ("starfm", 2, {"window": 5, "classes": 2, "no_joint": True, "filter": "either", "no_logarithmic": True}),
+        ("fit_fc", 1, {"window": 5, "neighbours": 6}),
+        ("fsdaf", 1, {"window": 5, "neighbours": 6, "classes": 2}),
+        ("obsum", 1, {"window": 5, "neighbours": 6, "classes": 2}),
     ],
 )
 def test_equals_the_processor(tmp_path: Path, method: str, pairs: int, options: dict[str, Any]) -> None:

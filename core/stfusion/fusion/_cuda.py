@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,7 @@ def starfm(
 ) -> Callable[[int, int], None]:
     """Ready to compute STARFM's sums, some rows at a time; all guides decide for all bands."""
     either, spatial, top, left = place
-    images = [cuda.to_device(np.ascontiguousarray(image)) for image in (guides, thresholds, parts, bounds, spatial)]
+    images = [_send(image) for image in (guides, thresholds, parts, bounds, spatial)]
     results = cuda.to_device(sums)
 
     def compute(begin: int, end: int) -> None:
@@ -83,6 +84,11 @@ def _starfm(
         sums[1, band, row, column] += weights
 
 
+def _send(image: Array) -> Any:
+    """The image in the memory of the card, which takes whole arrays only."""
+    return cuda.to_device(np.ascontiguousarray(image))
+
+
 def _blocks(columns: int, rows: int) -> tuple[int, int]:
     return -(-columns // _BLOCK[0]), -(-rows // _BLOCK[1])
 
@@ -103,7 +109,7 @@ def means(
 ) -> None:
     """Means over the most similar pixels of a window; see :func:`stfusion.fusion._similar.similar_means`."""
     rows, columns = numbers.shape
-    given = [None if image is None else cuda.to_device(image) for image in (guides, scales, images, limits, spatial)]
+    given = [None if image is None else _send(image) for image in (guides, scales, images, limits, spatial)]
     results = cuda.to_device(means), cuda.to_device(numbers)
     strip = max(1, min(rows, _SCRATCH // (4 * spatial.size * columns)))
     keys = cuda.device_array((strip, columns, spatial.size), np.float32)

@@ -46,7 +46,9 @@ class Obsum:
         options = context.options
         window = int(options["window"])
         check_window(window, scene)
-        self._similarity = Similarity(int(options["neighbours"]), None, 1, distance_weights(window))
+        self._similarity = Similarity(
+            int(options["neighbours"]), None, 1, distance_weights(window), context.device.cuda
+        )
         self.halo = self._similarity.halo
         # Fine image, residuals on the fine grid and what these are made from; offsets, their means and the result.
         self.pixel_bytes = 4 * (6 * scene.bands + 4)
