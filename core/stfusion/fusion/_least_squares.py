@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from stfusion.fusion._compile import compiled
 
 Floats = npt.NDArray[np.float64]
 
@@ -14,7 +15,7 @@ _STEPS, _GAIN = 10, 1e-12
 _FLOOR = 1e-12
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def bounded_least_squares(normal: Floats, moments: Floats, low: float, high: float, solution: Floats) -> None:
     """Minimise |A x - y|^2 with low <= x <= high by an active set: exact steps, and bounds taken up and left in turn.
 
@@ -56,7 +57,7 @@ def bounded_least_squares(normal: Floats, moments: Floats, low: float, high: flo
         free[leaving] = True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _slopes(normal: Floats, moments: Floats, solution: Floats, slopes: Floats) -> None:
     """A'(y - A x): how fast the error falls along every unknown."""
     for k in range(slopes.size):
@@ -65,7 +66,7 @@ def _slopes(normal: Floats, moments: Floats, solution: Floats, slopes: Floats) -
             slopes[k] -= normal[k, j] * solution[j]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _step(
     normal: Floats, floor: float, free: npt.NDArray[np.bool_], slopes: Floats, factor: Floats, step: Floats
 ) -> None:
@@ -91,7 +92,7 @@ def _step(
         step[k] /= factor[k, k]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _advance(low: float, high: float, step: Floats, solution: Floats) -> int:
     """Go as far along a step as the bounds allow; the unknown that is stopped by its bound first, or -1."""
     blocked, share = -1, 1.0

@@ -12,10 +12,10 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from stfusion.fusion._blocks import Blocks
 from stfusion.fusion._classes import Classes, Classified
+from stfusion.fusion._compile import compiled
 from stfusion.fusion._scene import Scene
 from stfusion.raster.source import Array, Box
 from stfusion.raster.statistics import moments
@@ -113,7 +113,7 @@ def segment(guide: Array, scale: float, smallest: int) -> tuple[Labels, int]:
     return labels, count
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _edges(guide: Array) -> tuple[Keys, Labels]:
     """Keys that sort edges by the difference of their pixels, then by number, and the pixels at both ends."""
     bands, rows, columns = guide.shape
@@ -138,7 +138,7 @@ def _edges(guide: Array) -> tuple[Keys, Labels]:
     return keys[:count], ends
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _root(parents: Labels, pixel: int) -> int:
     """The pixel that stands for a pixel's region."""
     while parents[pixel] != pixel:
@@ -147,7 +147,7 @@ def _root(parents: Labels, pixel: int) -> int:
     return pixel
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _grow(keys: Keys, ends: Labels, invalid: npt.NDArray[np.bool_], scale: float, smallest: int) -> tuple[Labels, int]:
     """Join regions along the edges in order, by their differences first and by their sizes then."""
     parents = np.arange(invalid.size).astype(np.int32)
@@ -181,7 +181,7 @@ def _grow(keys: Keys, ends: Labels, invalid: npt.NDArray[np.bool_], scale: float
     return labels, count
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def object_means(labels: Labels, count: int, images: Array, weights: Array) -> Floats:
     """Weighted means (images, objects) of images (images, rows, columns); NaN where an object has no weight.
 
@@ -198,7 +198,7 @@ def object_means(labels: Labels, count: int, images: Array, weights: Array) -> F
     return sums / totals
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def neighbours_inside(labels: Labels, reach: int) -> Labels:
     """How many pixels of the window of 2 ``reach`` + 1 rows and columns around a pixel are of its object."""
     rows, columns = labels.shape

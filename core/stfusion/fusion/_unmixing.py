@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from stfusion.fusion._compile import compiled
 from stfusion.fusion._least_squares import bounded_least_squares
 from stfusion.raster.source import Array
 
@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 _PRIOR = 1e-6
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def unmix_windows(
     fractions: Array,
     shares: Array,
@@ -64,7 +64,7 @@ def unmix_windows(
                 unmixed[b, :, row, column] = solution
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _gather(
     fractions: Array,
     shares: Array,
