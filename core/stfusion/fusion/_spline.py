@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,8 @@ Places = npt.NDArray[np.intp]
 
 #: Coarse pixels along the square of neighbours that a spline goes through.
 _SIDE = 9
-#: Arrangements of neighbours whose weights are kept.
-_KEPT = 128
+#: Memory for the weights of arrangements of neighbours, and arrangements whose equations are kept solved.
+_KEPT_BYTES, _SOLVED = 2**25, 64
 #: Coarse pixels whose neighbours are gathered at once.
 _TOGETHER = 1024
 
@@ -38,6 +38,7 @@ class Spline:
         self._blocks = blocks
         self._square = min(_SIDE, blocks.shape[0]), min(_SIDE, blocks.shape[1])
         self._kept: OrderedDict[tuple[int, int, bytes], Floats] = OrderedDict()
+        self._most = max(1, _KEPT_BYTES // (8 * _SIDE**2 * blocks.ratio**2))
 
     @property
     def pixel_bytes(self) -> int:
@@ -111,32 +112,35 @@ class Spline:
     def _weights(self, place: tuple[int, int], mask: Bools) -> Floats:
         """Weights (neighbours, fine pixels of a block) of the neighbours that have a value."""
         key = (*place, mask.tobytes())
-        weights = self._kept.get(key)
+        weights = self._kept.pop(key, None)
         if weights is None:
-            weights = self._kept[key] = self._solve(place, mask)
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            weights = self._find_weights(place, mask)
+        self._kept[key] = weights
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
         return weights
 
-    def _solve(self, place: tuple[int, int], mask: Bools) -> Floats:
-        centres = np.argwhere(mask.reshape(self._square)).astype(np.float64)
+    def _find_weights(self, place: tuple[int, int], mask: Bools) -> Floats:
+        centres = _centres(self._square, mask.tobytes())
         sub = (np.arange(self._blocks.ratio) + 0.5) / self._blocks.ratio - 0.5
         pixels = np.stack(np.meshgrid(place[0] + sub, place[1] + sub, indexing="ij"), -1).reshape(-1, 2)
-        solved = self._complete if mask.all() else _invert(centres)
+        solved = _solve(self._square, mask.tobytes())
         if solved is None:
             # No plane goes through fewer than three points or points on a line: the block keeps its own value.
             own = (centres == place).all(axis=1)
             return np.repeat(own[:, None].astype(np.float64), len(pixels), axis=1)
-        return solved[: len(centres)] @ np.vstack([_basis(centres, pixels), np.ones(len(pixels)), pixels.T])
-
-    @cached_property
-    def _complete(self) -> Floats | None:
-        """The solution for a square without gaps, which serves blocks at the edges too."""
-        return _invert(np.argwhere(np.ones(self._square)).astype(np.float64))
+        return solved @ np.vstack([_basis(centres, pixels), np.ones(len(pixels)), pixels.T])
 
 
-def _invert(centres: Floats) -> Floats | None:
-    """The inverse (n + 3, n + 3) of the equations of a spline through centres (n, 2); none if they lie on a line."""
+def _centres(square: tuple[int, int], mask: bytes) -> Floats:
+    """Rows and columns (n, 2) of the members of a square that a mask has."""
+    return np.argwhere(np.frombuffer(mask, np.bool_).reshape(square)).astype(np.float64)
+
+
+@lru_cache(_SOLVED)
+def _solve(square: tuple[int, int], mask: bytes) -> Floats | None:
+    """What makes weights (n) of basis and plane (n + 3) at a point; none if the centres lie on a line."""
+    centres = _centres(square, mask)
     count = len(centres)
     plane = np.column_stack([np.ones(count), centres])
     if np.linalg.matrix_rank(plane) < 3:
@@ -144,7 +148,7 @@ def _invert(centres: Floats) -> Floats | None:
     system = np.zeros((count + 3, count + 3))
     system[:count, :count] = _basis(centres, centres)
     system[:count, count:], system[count:, :count] = plane, plane.T
-    return np.asarray(np.linalg.inv(system), np.float64)
+    return np.asarray(np.linalg.inv(system)[:count], np.float64)
 
 
 def _basis(centres: Floats, points: Floats) -> Floats:
