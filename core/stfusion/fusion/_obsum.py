@@ -51,7 +51,7 @@ class Obsum:
         )
         self.halo = self._similarity.halo
         # Fine image, residuals on the fine grid and what these are made from; offsets, their means and the result.
-        self.pixel_bytes = 4 * (6 * scene.bands + 4)
+        self.pixel_bytes = 4 * (5 * scene.bands + 4)
         self._reach = int(options["coarse_window"]) // 2
         self._share = float(options["selected"]) / 100
         self._scene, self._context = scene, context
