@@ -139,7 +139,7 @@ class Literal:
             if reliable[block] <= 0.8:
                 continue
             near, change = self._window(block, 2), self._of(self.change, block)
-            scale = np.maximum(np.abs(change), 1e-6 * np.abs(change).max())
+            scale = np.maximum(np.abs(change), 1e-6 * max(np.abs(self._of(self.change, o)).max() for o in near))
             unlike = np.array([(np.abs(self._of(self.change, o) - change) / scale).sum() for o in near])
             alike = [
                 o
@@ -151,6 +151,8 @@ class Literal:
             sampled = pixels[:: math.ceil(len(pixels) / 1024)]
             tries = []
             for own in [*(fuzzy_centres(sampled, count, 50) for count in (2, 3, 4)), centres]:
+                if len(own) >= len(used):
+                    continue
                 shares = self._shares(used, own)
                 values = np.array([self._of(self.change, o) for o in used])
                 changes = np.empty((len(own), self.bands))
@@ -160,9 +162,11 @@ class Literal:
                     changes[:, b] = lsq_linear(shares, y, bounds, method="bvls", tol=1e-14).x
                 weights = np.array([self._of(self.reliability, o) for o in used])
                 tries.append(((weights * np.abs(values - shares @ changes)).sum(), own, changes))
+            if not tries:
+                continue
             _, own, changes = min(tries, key=lambda each: each[0])
             left = change - self._shares([block], own)[0] @ changes
-            part = 1 - np.abs(left).sum() / np.abs(change).sum()
+            part = 1 - np.abs(left).sum() / np.abs(change).sum() if change.any() else float(not left.any())
             if part > 0 and (part >= 0.7 or part >= reliable[block]):
                 models[block] = own, part * changes
         return models
@@ -260,9 +264,11 @@ def memberships(pixels: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 def fuzzy_centres(pixels: np.ndarray, count: int, steps: int) -> np.ndarray:
     """Fuzzy c-means that begins at the means of equally many pixels each, in the order of their brightness."""
-    ordered = pixels[np.argsort(pixels.sum(axis=1), kind="stable")]
+    brightness = pixels.sum(axis=1)
+    ordered = sorted(brightness)
     cuts = [k * len(pixels) // count for k in range(count + 1)]
-    centres = np.array([ordered[a:b].mean(axis=0) for a, b in pairwise(cuts)])
+    groups = [(brightness >= ordered[a]) & (brightness <= ordered[b - 1]) for a, b in pairwise(cuts)]
+    centres = np.array([pixels[group].mean(axis=0) for group in groups])
     for _ in range(steps):
         weights = memberships(pixels, centres) ** 2
         before, centres = centres, weights.T @ pixels / weights.sum(axis=0)[:, None]

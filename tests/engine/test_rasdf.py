@@ -157,6 +157,16 @@ def test_change_in_one_place_is_seen_where_its_coarse_pixels_are_unmixed_again(t
     assert error(local=True) < 0.5 * error(local=False)
 
 
+def test_a_place_without_any_change(tmp_path: Path) -> None:
+    """Where nothing changes while all else does, there is no coarse change to divide by."""
+    images = scene(16, ratio=4, blocks=(20, 20))
+    images["target"] = images["coarse"] + np.float32(0.125)
+    images["target"][:, :5, :5] = images["coarse"][:, :5, :5]
+    fused = fuse(tmp_path, images, 4, near=0.5, far=0.5)
+    np.testing.assert_allclose(fused[:, :8, :8], images["fine"][:, :8, :8], atol=1e-6)
+    np.testing.assert_allclose(fused[:, 36:, 36:], images["fine"][:, 36:, 36:] + 0.125, atol=1e-6)
+
+
 def test_the_coarse_change_is_kept_better_where_that_is_wanted(tmp_path: Path) -> None:
     images = scene(6)
     change = images["target"] - images["coarse"]

@@ -24,16 +24,21 @@ _AT_CENTRE = 1e-30
 def fuzzy_centres(pixels: Floats, count: int, steps: int) -> Floats:
     """Centres (count, bands) of fuzzy classes of pixels (pixels, bands), after ``steps`` steps at most.
 
-    They start at the means of equally many pixels each, from the darkest to the brightest.
+    They start at the means of equally many pixels each, from the darkest to the brightest, and of all that are as
+    bright as the first or the last of these: where the pixels stand does not matter.
     """
     number, bands = pixels.shape
-    order = np.argsort(pixels.sum(axis=1), kind="mergesort")
+    brightness = pixels.sum(axis=1)
+    ordered = np.sort(brightness)
     centres, spread = np.zeros((count, bands)), 0.0
+    for k in range(count):
+        first = min(k * number // count, number - 1)
+        last = max(first, (k + 1) * number // count - 1)
+        alike = (brightness >= ordered[first]) & (brightness <= ordered[last])
+        for b in range(bands):
+            centres[k, b] = np.mean(pixels[alike, b])
     for b in range(bands):
         spread += float(np.var(pixels[:, b]))
-        for k in range(count):
-            first = min(k * number // count, number - 1)
-            centres[k, b] = np.mean(pixels[order[first : max(first + 1, (k + 1) * number // count)], b])
     sums, totals, shares = np.empty((count, bands)), np.empty(count), np.empty(count)
     for _ in range(steps):
         sums[:] = 0

@@ -26,7 +26,7 @@ _ENOUGH = 9
 _CLASSES, _STEPS, _SAMPLE = (2, 3, 4), 50, 1024
 #: Reliability of a coarse pixel that is unmixed again, and share of its change that has then to be explained.
 _RELIABLE, _EXPLAINED = 0.8, 0.7
-#: Least coarse change that others are compared with, as a share of the largest.
+#: Least coarse change that others are compared with, as a share of the largest around.
 _LEAST_CHANGE = 1e-6
 
 
@@ -110,7 +110,8 @@ class _Changed:
         spread = change.std(axis=1)
         low, high = change.min(axis=1) - spread, change.max(axis=1) + spread
         best, least = None, np.inf
-        for centres in (*sets, own.centres):
+        # As many classes as coarse pixels would explain anything.
+        for centres in (tried for tried in (*sets, own.centres) if len(tried) < len(near)):
             shares = np.add.reduceat(memberships(joined, centres), starts).T / [len(each) for each in owners]
             found = np.stack([unmix(shares, *given) for given in zip(change, low, high, strict=True)], axis=1)
             error = float((np.abs(change - found.T @ shares) * weights).sum())
@@ -121,9 +122,10 @@ class _Changed:
     def _accepted(self, row: int, column: int, centres: Floats, changes: Floats, mean: Floats) -> Place | None:
         """The changes, in proportion to how much of the coarse change they explain, if that is enough."""
         change = self.surveyed.change[:, row, column]
-        explained = 1 - np.abs(change - mean).sum() / np.abs(change).sum()
-        if explained <= 0 or explained < min(_EXPLAINED, self.reliable[row, column]):
+        whole, left = np.abs(change).sum(), np.abs(change - mean).sum()
+        if left > (1 - min(_EXPLAINED, self.reliable[row, column])) * whole:
             return None
+        explained = 1 - left / whole if whole > 0 else 1.0
         return Place(row, column, centres, explained * changes, explained * mean)
 
     def _neighbours(self, row: int, column: int) -> list[tuple[int, int]]:
@@ -131,9 +133,12 @@ class _Changed:
         own = self.surveyed
         window = list(self._window(row, column, _CHANGED_REACH))
         change = own.change[:, row, column, None]
-        least = _LEAST_CHANGE * np.abs(change).max()
         rows, columns = np.array(window).T
-        differences = (np.abs(own.change[:, rows, columns] - change) / np.maximum(np.abs(change), least)).sum(axis=0)
+        around = own.change[:, rows, columns]
+        scale = np.maximum(np.abs(change), _LEAST_CHANGE * np.abs(around).max())
+        # Where nothing changed at all there is nothing to compare.
+        unlike = np.divide(np.abs(around - change), scale, out=np.zeros_like(around), where=scale > 0)
+        differences = unlike.sum(axis=0)
         similar = (differences < differences.std() / 2) & self.changed[rows, columns]
         if np.count_nonzero(similar) >= _ENOUGH:
             return [place for place, chosen in zip(window, similar, strict=True) if chosen]

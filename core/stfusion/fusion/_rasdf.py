@@ -58,7 +58,7 @@ class Rasdf:
         self._learned = [self._learn(context, number) for number in range(len(scene.pairs))]
         self.halo = max(learned.similarity.halo for learned in self._learned)
         # The fine images; for one pair at a time what differences are divided by, change and residual, their means.
-        self.pixel_bytes = 4 * (scene.bands * (len(scene.pairs) + 6) + 4)
+        self.pixel_bytes = 4 * (scene.bands * (len(scene.pairs) + 5) + 4)
 
     def _learn(self, context: Context, number: int) -> _Learned:
         """All that takes passes over the whole scene."""
@@ -126,11 +126,13 @@ class Rasdf:
         fine[:, np.isnan(images[0])] = np.nan
         if with_residual:
             weight = np.clip(learned.upsampled(learned.weight, tile.outer)[0], LEAST_RELIABLE, 1)
-            images[bands : 2 * bands] = learned.upsampled(learned.residual, tile.outer)
-            images[bands : 2 * bands] *= weight
+            for band in range(bands):
+                images[bands + band] = weight * learned.upsampled(learned.residual[band : band + 1], tile.outer)[0]
             images[2 * bands] = weight
             images[bands:, np.isnan(fine[0])] = np.nan
-        scales: Array = np.reciprocal(np.maximum(np.abs(fine), np.float32(LEAST_VALUE * self._unit)))
+        scales = np.abs(fine)
+        np.maximum(scales, np.float32(LEAST_VALUE * self._unit), out=scales)
+        np.reciprocal(scales, out=scales)
         means, _ = similar_means(learned.similarity, fine, scales, images, tile)
         values: Array = means[:bands]
         if with_residual:
