@@ -2,7 +2,7 @@
 
 Every figure is of a whole process: its start, reading and writing included. Runs that are compared take turns. The rows
 are kept in ``build/bench/bench.json`` as soon as they are known, so that parts can be measured one after the other;
-``docs/benchmarks.md`` is written from all rows that are there.
+``docs/benchmarks.md`` is written from all rows that are there. Rows of another state of the engine are dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import growth
 import limits
 import page
 from cases import SIZES, case, error, inputs
-from measure import ROOT, Cost, FailedError, engine, median
+from measure import ROOT, Cost, FailedError, engine, fingerprint, median
 from peers import PEERS, Peer
 from stfusion import registry
 from stfusion.declaration import Method
@@ -34,13 +34,18 @@ class Store:
     """The measured rows by part and name, kept in a file."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self.rows: dict[str, dict[str, Row]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        self._path, self._state = path, fingerprint()
+        self.rows: dict[str, dict[str, Row]] = {}
+        if path.exists():
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if kept["state"] == self._state:
+                self.rows = kept["rows"]
 
     def keep(self, part: str, name: str, row: Row) -> None:
         """Add a row, or replace the one of this name."""
         self.rows.setdefault(part, {})[name] = row
-        self._path.write_text(json.dumps(self.rows, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps({"state": self._state, "rows": self.rows}, indent=2)
+        self._path.write_text(f"{text}\n", encoding="utf-8")
         values = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
         print(f"{part} | {name}: {values}", flush=True)
 

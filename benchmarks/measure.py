@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -74,6 +75,15 @@ class Cost:
     pixel_bytes: int = 0
     tile_pixels: int = 0
     fusing_mb: float = 0.0
+
+
+def fingerprint() -> str:
+    """Checksum of the engine and of the benchmarks: figures of another one are not to be mixed with new ones."""
+    found = hashlib.sha256()
+    for folder in (CORE / "stfusion", ROOT / "benchmarks"):
+        for path in sorted(folder.rglob("*.py")):
+            found.update(path.read_bytes())
+    return found.hexdigest()
 
 
 def program(command: Sequence[object], environment: Mapping[str, str]) -> tuple[Cost, dict[str, float], str]:

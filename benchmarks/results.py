@@ -6,7 +6,6 @@ started anew. The reports, with maps and further metrics, lie in ``build/results
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -19,6 +18,7 @@ from typing import Any
 from rasterio.errors import NotGeoreferencedWarning
 
 from demo import window
+from measure import fingerprint
 from scenes import ROOT, SCENES, Files, Scene, prepare
 from stfusion import job, registry
 from stfusion.errors import EnvironmentFault, StfError
@@ -71,7 +71,7 @@ def compare(name: str, scene: Scene) -> Found:
     """
     work = WORK / name
     work.mkdir(parents=True, exist_ok=True)
-    numbers, state = work / "numbers.json", _state(scene)
+    numbers, state = work / "numbers.json", f"{fingerprint()} {scene}"
     if numbers.exists():
         kept = json.loads(numbers.read_text(encoding="utf-8"))
         if kept["state"] == state:
@@ -116,14 +116,6 @@ def _order(scene: Scene, files: Files, report: Path, method: str, setting: str) 
             "unit": scene.unit, "ratio": scene.ratio, "methods": method, "options": ",".join(settings),
         },
     }
-
-
-def _state(scene: Scene) -> str:
-    """Checksum of all that the numbers of a scene depend on but its data."""
-    found = hashlib.sha256(repr(scene).encode())
-    for path in (Path(__file__), *sorted((ROOT / "core" / "stfusion").rglob("*.py"))):
-        found.update(path.read_bytes())
-    return found.hexdigest()
 
 
 def table(scenes: Sequence[str], found: dict[str, Found]) -> str:

@@ -1,7 +1,6 @@
 """Benchmarks and results: the same cases for the same seed, peers that are absent, tables that say what was found."""
 
 import hashlib
-import json
 import os
 import sys
 from dataclasses import replace
@@ -111,12 +110,15 @@ def test_windows_keep_to_the_unit_and_the_range_of_the_option():
     assert growth.windows(replace(fine, title="Window (coarse pixels)", minimum=5, maximum=7)) == (5, 7)
 
 
-def test_kept_rows_are_replaced_one_by_one(tmp_path):
-    store = bench.Store(tmp_path / "bench.json")
+def test_kept_rows_are_replaced_one_by_one_and_dropped_when_the_engine_changes(tmp_path, monkeypatch):
+    path = tmp_path / "bench.json"
+    store = bench.Store(path)
     store.keep("methods", "a", {"cpu_s": 1.0})
     store.keep("methods", "b", {"cpu_s": 2.0})
-    bench.Store(tmp_path / "bench.json").keep("methods", "a", {"cpu_s": 3.0})
-    assert json.loads((tmp_path / "bench.json").read_text()) == {"methods": {"a": {"cpu_s": 3.0}, "b": {"cpu_s": 2.0}}}
+    bench.Store(path).keep("methods", "a", {"cpu_s": 3.0})
+    assert bench.Store(path).rows == {"methods": {"a": {"cpu_s": 3.0}, "b": {"cpu_s": 2.0}}}
+    monkeypatch.setattr(bench, "fingerprint", lambda: "another engine")
+    assert bench.Store(path).rows == {}
 
 
 def found(errors, baselines=("copy",), failed=None):
@@ -163,7 +165,7 @@ def test_a_scene_is_compared_once_and_again_when_the_engine_changes(tmp_path, mo
     count = len(runs)
     assert results.compare("simulated", scene) == first
     assert len(runs) == count
-    monkeypatch.setattr(results, "_state", lambda scene: "another engine")
+    monkeypatch.setattr(results, "fingerprint", lambda: "another engine")
     results.compare("simulated", scene)
     assert len(runs) == 2 * count
 
