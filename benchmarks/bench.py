@@ -38,7 +38,7 @@ class Store:
         self.rows: dict[str, dict[str, Row]] = {}
         if path.exists():
             kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["state"] == self._state:
+            if kept.get("state") == self._state:
                 self.rows = kept["rows"]
 
     def keep(self, part: str, name: str, row: Row) -> None:
