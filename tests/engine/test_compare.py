@@ -26,6 +26,7 @@ from makers import FINE, Outcome, Said, read_raster, run_method, write_raster
 from stfusion import job, registry
 from stfusion.assessment import _alone, _compare, _judge, _plan
 from stfusion.assessment._metrics import METRICS, assess
+from stfusion.assessment._report import verdict
 from stfusion.errors import UserError
 from stfusion.job import Input, Job
 from stfusion.raster.source import AlignedSource, Source
@@ -122,6 +123,19 @@ def test_ranking_is_by_error_and_costs_are_measured(compared: SimpleNamespace) -
     assert [line.split(". ")[1].split(": RMSE")[0] for line in said] == [f["title"] for f in methods.values()]
 
 
+def test_the_verdict_names_the_methods_that_beat_all_baselines() -> None:
+    def summary(**errors: float | None) -> dict[str, Any]:
+        methods = {name: {"title": name, "baseline": name.startswith("b"), "rmse": {"mean": error}}
+                   for name, error in errors.items()}
+        return {"methods": methods}
+
+    assert verdict(summary(x=1.0, y=2.5, b1=2.0, b2=3.0, z=None)) == (
+        "A smaller RMSE than every baseline (1 of 2 methods): x."
+    )
+    assert verdict(summary(x=2.0, b1=2.0)) == "No method has a smaller RMSE than the best baseline."
+    assert verdict(summary(x=2.0)) == verdict(summary(b1=2.0)) == ""
+
+
 def test_result_names_the_folder_the_report_and_the_date(compared: SimpleNamespace) -> None:
     (outputs,) = compared.outcome.said.of("result")
     assert outputs == {
@@ -188,7 +202,7 @@ def test_the_report_shows_the_ranking_with_baselines_and_best_values_marked(comp
     heads = [cell.text for cell in head]
     assert heads[:3] == ["Rank", "Method", "RMSE"]
     assert {"MAE", "r", "SSIM", "SAM (°)", "ERGAS", "UIQI", "Edge", "Local variance"} <= set(heads)
-    assert {"CPU s", "Seconds", "Memory MB"} <= set(heads)
+    assert {"CPU s", "Time s", "Memory MB"} <= set(heads)
     methods = compared.results["methods"].values()
     assert [row[1].text for row in rows] == [found["title"] for found in methods]
     assert [row.get("class") == "baseline" for row in rows] == [found["baseline"] for found in methods]

@@ -83,7 +83,7 @@ def run(context: Context) -> dict[str, Any]:
             seen, assessments = _judge(context, comparison)
             summary = _summary(context, comparison, seen, assessments)
             write_numbers(summary, part)
-            write_report(summary, _pictures(comparison, seen, summary), part / "report.html")
+            write_report(summary, _pictures(context, comparison, seen, summary), part / "report.html")
             comparison.results.clear()
             if not context.options["keep"]:
                 shutil.rmtree(fused)
@@ -134,8 +134,8 @@ def _judge(context: Context, comparison: Comparison) -> tuple[Survey, dict[str, 
     if seen is None:
         first = next(iter(comparison.failed.values()))
         raise UserError(f"No method gave a result to compare; {first['title']} failed: {first['reason']}")
-    unit = float(context.options["unit"]) or 1.0
-    assessments = judge(context, truth, results, seen.facts, _ratio(context, scene), unit, (_SURVEYED, _JUDGED))
+    ratio, unit = _ratio(context, scene), _unit(context)
+    assessments = judge(context, truth, results, seen.facts, ratio, unit, (_SURVEYED, _JUDGED))
     context.reporter.stage("Writing the report", count, count)
     return seen, assessments
 
@@ -158,12 +158,17 @@ def _ratio(context: Context, scene: Scene) -> float | None:
     return float(np.mean(pixel_ratio(scene.target.source.grid, scene.reference.grid)))
 
 
+def _unit(context: Context) -> float:
+    """The value in which errors are given."""
+    return float(context.options["unit"]) or 1.0
+
+
 def _summary(
     context: Context, comparison: Comparison, seen: Survey, assessments: Mapping[str, Assessment]
 ) -> dict[str, Any]:
     """All that the report says, as plain values for JSON."""
     scene, job = comparison.scene, context.job
-    unit, ratio = float(context.options["unit"]), _ratio(context, scene)
+    unit, ratio = context.options["unit"], _ratio(context, scene)
     day = scene.target.source.date or comparison.truth.source.date
     ranked = sorted(assessments, key=lambda name: np.nan_to_num(assessments[name]["rmse"].mean, nan=np.inf))
     some = assessments[ranked[0]]
@@ -220,11 +225,11 @@ def _of_image(title: str, image: Input) -> dict[str, Any]:
     }
 
 
-def _pictures(comparison: Comparison, seen: Survey, summary: Mapping[str, Any]) -> dict[str, bytes]:
+def _pictures(context: Context, comparison: Comparison, seen: Survey, summary: Mapping[str, Any]) -> dict[str, bytes]:
     """The PNGs of the report, from the thinned images."""
     truth, day = seen.thinned[TRUTH], summary["date"] or ""
     predictions = {name: seen.thinned[name] for name in summary["methods"]}
-    errors = {name: np.abs(image - truth) for name, image in predictions.items()}
+    errors = {name: np.abs(image - truth) / np.float32(_unit(context)) for name, image in predictions.items()}
     bands = picture.default_bands(len(truth))
     look = picture.Look.of([truth], list(errors.values()), bands, "Mean absolute error of the bands")
     inputs = [picture.Panel(title, seen.thinned[title]) for title in _inputs(comparison.scene)]
@@ -245,4 +250,5 @@ def _announce(context: Context, summary: Mapping[str, Any]) -> None:
             for name in ("rmse", "r", "ssim") if found[name]["mean"] is not None
         )
         context.reporter.log(f"{found['rank']}. {found['title']}: {scores}, {found['cpu_seconds']:.1f} s of processor")
-    context.reporter.log(verdict(summary))
+    if verdict(summary):
+        context.reporter.log(verdict(summary))

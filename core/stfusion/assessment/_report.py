@@ -15,17 +15,18 @@ from stfusion.assessment._metrics import METRICS, Metric
 Summary = Mapping[str, Any]
 
 #: Columns of the tables that are no metrics: key in the summary of a method, head, format.
-_COSTS = (("cpu_seconds", "CPU s", ".1f"), ("wall_seconds", "Seconds", ".1f"), ("peak_memory_mb", "Memory MB", ".0f"))
+_COSTS = (("cpu_seconds", "CPU s", ".1f"), ("wall_seconds", "Time s", ".1f"), ("peak_memory_mb", "Memory MB", ".0f"))
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1350px; margin: 2em auto; padding: 0 1em }
 h1 { font-size: 1.6em }
 h2 { font-size: 1.25em; margin-top: 2em; border-bottom: 1px solid #ccc }
 h3 { font-size: 1.05em }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } .wide { overflow-x: auto }
-th, td { padding: .25em .45em; text-align: right; border-bottom: 1px solid #e4e4e4 }
+th, td { padding: .25em .4em; text-align: right; border-bottom: 1px solid #e4e4e4 }
 th { border-bottom: 2px solid #888; vertical-align: bottom }
 td.text, th.text { text-align: left }
-table.ranking td.text { white-space: nowrap }
+table.ranking { font-size: 13px }
+td { white-space: nowrap }
 tr.baseline td { background: #f3f3f3; font-style: italic }
 td.best { font-weight: bold } img { max-width: 100%; height: auto; display: block }
 dt { font-weight: bold } dd { margin: 0 0 .5em 1.5em } .note { color: #555; font-size: .92em }
@@ -65,7 +66,7 @@ def verdict(summary: Summary) -> str:
     winners = [found["title"] for found in own if found["rmse"]["mean"] < min(limits)]
     if not winners:
         return "No method has a smaller RMSE than the best baseline."
-    return f"{len(winners)} of {len(own)} methods have a smaller RMSE than every baseline: {', '.join(winners)}."
+    return f"A smaller RMSE than every baseline ({len(winners)} of {len(own)} methods): {', '.join(winners)}."
 
 
 def _sections(summary: Summary, pictures: Mapping[str, bytes]) -> Iterator[Iterator[str]]:
