@@ -15,7 +15,7 @@ class Literal:
     ratio: int
     window: int = 0
     neighbours: int = 0
-    coarse_window: int = 5
+    coarse_window: int = 9
 
     def predict(self, fine: np.ndarray, coarse: np.ndarray, target: np.ndarray) -> np.ndarray:
         """Fine (pairs, bands, rows, columns), coarse and target on the coarse grid; NaN where invalid."""

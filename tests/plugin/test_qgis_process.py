@@ -57,8 +57,8 @@ def run_starfm(qgis_process, scene, window):
 def test_lists_the_algorithms(qgis_process):
     done = qgis_process("list")
     assert done.returncode == 0, done.stderr
-    for name in ("stf:starfm", "stf:simulate", "stf:compare", "stf:check_engine", "stf:install_engine", "stf:remove_engine"):
-        assert name in done.stdout
+    for name in ("starfm", "simulate", "compare", "check_engine", "install_engine", "remove_engine"):
+        assert f"stf:{name}" in done.stdout
 
 
 def test_explains_an_algorithm(qgis_process):

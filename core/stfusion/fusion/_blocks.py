@@ -116,14 +116,18 @@ class Blocks:
         """
         down = _Taps.of(self.ratio, pixels.top - self.top, pixels.bottom - pixels.top, blocks.top, values.shape[1])
         across = _Taps.of(self.ratio, pixels.left - self.left, pixels.right - pixels.left, blocks.left, values.shape[2])
-        fine = across.cubic(down.cubic(values, 1), 2)
-        gaps = np.isnan(values)
-        if gaps.any():
-            known = across.linear(down.linear((~gaps).astype(np.float32), 1), 2)
-            near = across.linear(down.linear(np.where(gaps, np.float32(0), values), 1), 2)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                fine = np.where(np.isnan(fine), near / known, fine)
-            fine[self.spread(gaps, blocks, pixels)] = np.nan
+        fine = np.empty((len(values), *pixels.shape), np.float32)
+        # Band by band, since each needs several copies.
+        for band, coarse in zip(fine, values, strict=True):
+            band[:] = across.cubic(down.cubic(coarse, 0), 1)
+            gaps = np.isnan(coarse)
+            if gaps.any():
+                known = across.linear(down.linear((~gaps).astype(np.float32), 0), 1)
+                near = across.linear(down.linear(np.where(gaps, np.float32(0), coarse), 0), 1)
+                unknown = self.spread(gaps, blocks, pixels)
+                beside = np.isnan(band) & ~unknown
+                band[beside] = near[beside] / known[beside]
+                band[unknown] = np.nan
         return fine
 
 
@@ -169,7 +173,7 @@ class _Taps:
         return self._sum(values, axis, 1, [(1 - self.share).astype(np.float32), self.share.astype(np.float32)])
 
     def _sum(self, values: Array, axis: int, first: int, weights: list[Array]) -> Array:
-        shape = (-1, 1) if axis == 1 else (1, -1)
+        shape = (-1, 1) if axis == 0 else (1, -1)
         total = np.zeros((), np.float32)
         for tap, weight in enumerate(weights, first):
             total = total + weight.reshape(shape) * values.take(self.blocks[tap], axis)

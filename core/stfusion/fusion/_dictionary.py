@@ -7,16 +7,18 @@ float64, so that the same pixel gives the same bits whatever the tile it is comp
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from stfusion.errors import UserError
+from stfusion.errors import OutOfMemory, UserError
 from stfusion.fusion._pursuit import encode, update
 from stfusion.fusion._scene import Scene
 from stfusion.raster.source import Array, Box, pixel_ratio
+from stfusion.raster.tiles import working_bytes
 from stfusion.run import Context
 
 Doubles = npt.NDArray[np.float64]
@@ -64,6 +66,8 @@ class Training:
     ------
     UserError
         The patch is larger than the image, or the stride larger than the patch.
+    OutOfMemory
+        The patches for training do not fit.
     """
 
     side: int
@@ -80,7 +84,7 @@ class Training:
         """The options of a job, completed from the size of the scene's pixels."""
         options = context.options
         side = int(options["patch"]) or _coarse_width(scene)
-        stride = int(options["stride"]) or side // 2
+        stride = int(options["stride"]) or max(1, side // 2)
         rows, columns = scene.shape
         if side > min(rows, columns):
             raise UserError(
@@ -89,9 +93,20 @@ class Training:
             )
         if stride > side:
             raise UserError(f"The stride of {stride} pixels is larger than the patch of {side}; take at most {side}.")
+        cls._check_memory(int(options["patches"]) * side**2 * scene.bands, context)
         atoms, patches, sparsity, rounds = (int(options[n]) for n in ("atoms", "patches", "sparsity", "iterations"))
         measured = bool(options["measured_gain"])
         return cls(side, stride, atoms, patches, sparsity, rounds, measured, context.job.seed)
+
+    @staticmethod
+    def _check_memory(values: int, context: Context) -> None:
+        """Refuse more values of patches than a quarter of the memory holds, three images of them in float32."""
+        needed, limit = 12 * values * _HELD_OUT // (_HELD_OUT - 1), working_bytes(context) // 4
+        if needed > limit:
+            raise OutOfMemory(
+                f"The patches for training need {needed / 2**20:.0f} MB and {limit / 2**20:.0f} MB are left for them; "
+                "lower 'Patches for training' or 'Patch', or raise the memory limit."
+            )
 
 
 def _coarse_width(scene: Scene) -> int:
@@ -136,6 +151,8 @@ class PatchSample:
             coarse, fine = low[..., y : y + side, x : x + side], high[..., y : y + side, x : x + side]
             if np.isnan(coarse).mean() <= _INVALID and np.isnan(fine).mean() <= _INVALID:
                 self._found[int(place)] = (coarse.copy(), fine.copy())
+        for spare in sorted(self._found)[self._needed :]:
+            del self._found[spare]
 
     def of_band(self, band: int) -> tuple[Doubles, Doubles]:
         """The patches of a band in the order of drawing: low (patches, planes, values) and high (patches, values).
@@ -147,7 +164,7 @@ class PatchSample:
         UserError
             There are fewer patches than atoms.
         """
-        chosen = sorted(self._found)[: self._needed]
+        chosen = sorted(self._found)
         side, atoms = self._training.side, self._training.atoms
         if len(chosen) < atoms:
             raise UserError(
@@ -172,10 +189,13 @@ def learn_bands(
     sample: PatchSample, bands: int, training: Training, context: Context, *, joint: bool, refit: bool
 ) -> list[Dictionary]:
     """Train the dictionary of every band (see :func:`learn`), and say what it is worth."""
-    learned = []
-    for band in range(bands):
+
+    def work(band: int) -> tuple[Dictionary, float]:
         context.stop.check()
-        learned.append(learn(*sample.of_band(band), training, joint=joint, refit=refit))
+        return learn(*sample.of_band(band), training, joint=joint, refit=refit)
+
+    with ThreadPoolExecutor(context.threads) as pool:
+        learned = list(pool.map(work, range(bands)))
     shares = ", ".join(f"{gain:.0%}" for _, gain in learned)
     use = "as much is used" if training.measured else "all of it is used"
     context.reporter.log(f"Patches left out of training confirm {shares} (by band) of the learned detail; {use}.")

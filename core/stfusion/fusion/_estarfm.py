@@ -73,16 +73,15 @@ class Estarfm:
             least_mean=_LEAST_MEAN * unit,
             lowest=lowest,
             highest=highest,
-            middle=_middle(scene),
         )
-        self._needs_moments = self._rules.unbiased or options["conversion"] != "one"
+        self._middle = _middle(scene)
         self._codes = _codes(scene)
         self._scene = scene
         self.pixel_bytes = self._count_bytes()
 
     def _count_bytes(self) -> int:
         """The output, and images and tables of a strip with half a window around it, as a part of a usual tile."""
-        tables = empty_tables(1, 1, self.halo, self._bands, False, self._needs_moments)
+        tables = self._empty_tables(1, 1, whole=False)
         cell = sum(table.nbytes for table in tables) / tables.unlikeness.size
         share = (_STRIP + 2 * self.halo) / (_USUAL_TILE + 2 * self.halo)
         return int(4 * self._bands + share * (20 * self._bands + 4 + cell))
@@ -148,7 +147,7 @@ class Estarfm:
         known, whole = False, self._codes is not None
         while not known:
             codes, tables = self._encoding(pairs, *strip.inner.shape, whole)
-            known, whole = tabulate(*images, valid, *corner, self._rules.middle, codes, tables), False
+            known, whole = tabulate(*images, valid, *corner, self._middle, codes, tables), False
         return codes, tables
 
     def _encoding(self, pairs: tuple[int, int], rows: int, columns: int, whole: bool) -> tuple[Codes, Tables]:
@@ -156,7 +155,11 @@ class Estarfm:
         codes = Codes(np.ones(2 * self._bands), np.zeros(2 * self._bands))
         if whole and self._codes is not None:
             codes = Codes(*(values[list(pairs)].reshape(-1) for values in self._codes))
-        return codes, empty_tables(rows, columns, self.halo, self._bands, whole, self._needs_moments)
+        return codes, self._empty_tables(rows, columns, whole)
+
+    def _empty_tables(self, rows: int, columns: int, whole: bool) -> Tables:
+        needs_moments = CONVERSIONS[self._rules.conversion] != "one"
+        return empty_tables(rows, columns, self.halo, self._bands, whole, needs_moments, self._rules.unbiased)
 
 
 def _codes(scene: Scene) -> Codes | None:

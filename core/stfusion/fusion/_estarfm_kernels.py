@@ -56,8 +56,6 @@ class Rules(NamedTuple):
         What is added to the mean changes of the window, which weigh the dates.
     lowest, highest
         The valid range.
-    middle
-        See :func:`stfusion.fusion._estarfm_tables.tabulate`.
     """
 
     limits: Floats
@@ -70,7 +68,6 @@ class Rules(NamedTuple):
     least_mean: float
     lowest: float
     highest: float
-    middle: Floats
 
 
 class _Candidates(NamedTuple):
@@ -211,29 +208,32 @@ def _add(table: Array, cells: Cells, weights: Array, count: int, sums: Floats) -
 
 
 @compiled
-def _find_bias(sums: Floats, count: int, middle: Floats, bias: Floats) -> None:
-    """Mean fine less mean coarse value (2 bands) of the candidates at both dates, from the sums of the moments."""
-    bands = middle.shape[1]
-    for b in range(bands):
-        total, difference = sums[2 * bands + b], sums[6 * bands + b]
-        between = middle[0, b] - middle[1, b]
-        bias[b] = ((total + difference) / 2 - sums[b]) / count + between
-        bias[bands + b] = ((total - difference) / 2 - sums[bands + b]) / count + between
+def _fine_and_coarse(tables: Tables, codes: Codes, cell: int, guide: int) -> tuple[float, float]:
+    """Fine and coarse value of a pixel in one band at one date."""
+    bands2 = tables.guides.shape[0]
+    code = tables.guides.reshape(bands2, -1)[guide, cell]
+    return code * codes.scale[guide] + codes.offset[guide], np.float64(tables.changes[cell, bands2 + 1 + guide])
 
 
 @compiled
-def _weigh_unbiased(
-    tables: Tables, codes: Codes, middle: Floats, bias: Floats, count: int, found: _Candidates
-) -> None:
-    """Turn distances into the weights of the candidates, whose fine values are freed from the bias."""
-    bands = middle.shape[1]
-    flat = tables.guides.reshape(2 * bands, -1)
-    fine, coarse = np.empty(2 * bands), np.empty(2 * bands)
+def _find_bias(tables: Tables, codes: Codes, count: int, found: _Candidates, bias: Floats) -> None:
+    """Mean fine less mean coarse value (2 bands) of the candidates at both dates."""
+    bias[:] = 0
     for i in range(count):
-        cell = found.cells[i]
-        for b in range(2 * bands):
-            fine[b] = flat[b, cell] * codes.scale[b] + codes.offset[b] - bias[b]
-            coarse[b] = tables.moments[cell, b] + middle[1, b if b < bands else b - bands]
+        for guide in range(bias.size):
+            fine, coarse = _fine_and_coarse(tables, codes, found.cells[i], guide)
+            bias[guide] += fine - coarse
+    bias /= count
+
+
+@compiled
+def _weigh_unbiased(tables: Tables, codes: Codes, bias: Floats, count: int, found: _Candidates) -> None:
+    """Turn distances into the weights of the candidates, whose fine values are freed from the bias."""
+    fine, coarse = np.empty(bias.size), np.empty(bias.size)
+    for i in range(count):
+        for guide in range(bias.size):
+            fine[guide], coarse[guide] = _fine_and_coarse(tables, codes, found.cells[i], guide)
+        fine -= bias
         found.weights[i] = _weight(unlikeness_of(fine, coarse), found.weights[i])
 
 
@@ -326,8 +326,7 @@ def _predict_centre(
     if rules.unbiased:
         if few:
             count = _list_window(tables.changes, bands, start, stride, window, found.cells)
-        _add(tables.moments, found.cells, found.ones, count, pixel.moments)
-        _find_bias(pixel.moments, count, rules.middle, pixel.bias)
+        _find_bias(tables, codes, count, found, pixel.bias)
     for guide in range(2 * bands):
         fine = tables.guides[guide, row + half, column + half] * codes.scale[guide] + codes.offset[guide]
         pixel.fine[guide] = fine - pixel.bias[guide]
@@ -338,7 +337,7 @@ def _predict_centre(
             values[b] = first * (pixel.fine[b] + means[b]) + (1 - first) * (pixel.fine[bands + b] + means[bands + b])
         return
     if rules.unbiased:
-        _weigh_unbiased(tables, codes, rules.middle, pixel.bias, count, found)
+        _weigh_unbiased(tables, codes, pixel.bias, count, found)
     _predict_pixel(tables, codes, rules, means, count, found, pixel, values, counts)
 
 

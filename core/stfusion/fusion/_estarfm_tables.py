@@ -17,8 +17,8 @@ Guides = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
 
 #: What stands for a missing fine value, similar to none: in guides of real and in those of whole numbers.
 NO_VALUE, NO_CODE = 1e30, 65535
-#: Numbers per band: what the coefficient and the bias are found from, and the changes.
-_MOMENTS, _CHANGES = 7, 2
+#: Numbers per band from which the coefficient is found.
+_MOMENTS = 6
 
 
 class Codes(NamedTuple):
@@ -39,10 +39,10 @@ class Tables(NamedTuple):
     unlikeness
         (rows x columns): 1 - R.
     moments
-        (rows x columns, numbers): C1, C2, F1 + F2, F1 C1 + F2 C2, C1² + C2², F1² + F2² and F1 - F2 of every band; or
-        (rows x columns, 0) where they are not needed.
+        (rows x columns, numbers): C1, C2, F1 + F2, F1 C1 + F2 C2, C1² + C2² and F1² + F2² of every band, less the
+        middle; or (rows x columns, 0) where no coefficient is asked for.
     changes
-        (rows x columns, numbers): C - C1 and C - C2 of every band, and 1.
+        (rows x columns, numbers): C - C1 and C - C2 of every band, 1, and, where there is room, C1 and C2.
     """
 
     guides: Guides
@@ -51,15 +51,17 @@ class Tables(NamedTuple):
     changes: Array
 
 
-def empty_tables(rows: int, columns: int, half: int, bands: int, whole: bool, needs_moments: bool) -> Tables:
+def empty_tables(
+    rows: int, columns: int, half: int, bands: int, whole: bool, with_moments: bool, with_coarse: bool
+) -> Tables:
     """Memory for the tables of a strip with these rows and columns, and half a window around it."""
     shape = (rows + 2 * half, columns + 2 * half + LANES)
     cells = shape[0] * shape[1]
     return Tables(
         np.empty((2 * bands, *shape), np.uint16) if whole else np.empty((2 * bands, *shape), np.float32),
         np.empty(cells, np.float32),
-        _aligned(cells, _MOMENTS * bands if needs_moments else 0),
-        _aligned(cells, _CHANGES * bands + 1),
+        _aligned(cells, _MOMENTS * bands if with_moments else 0),
+        _aligned(cells, 4 * bands + 1 if with_coarse else 2 * bands + 1),
     )
 
 
@@ -100,7 +102,6 @@ def _moments(f: float, g: float, c: float, d: float, bands: int, at: Array) -> N
     """A pixel's part in the sums of a band, F1, F2, C1 and C2 given: every ``bands``-th of the numbers."""
     at[0], at[bands], at[2 * bands] = c, d, f + g
     at[3 * bands], at[4 * bands], at[5 * bands] = f * c + g * d, c * c + d * d, f * f + g * g
-    at[6 * bands] = f - g
 
 
 @compiled
@@ -153,6 +154,8 @@ def tabulate(
                 date, b = i // bands, i % bands
                 f[i], c[i] = fine[date][b, y, x], coarse[date][b, y, x]
                 changes[cell, i] = target[b, y, x] - c[i]
+                if changes.shape[1] > 4 * bands:
+                    changes[cell, 2 * bands + 1 + i] = c[i]
                 guide = (f[i] - codes.offset[i]) / codes.scale[i]
                 guides[i, row, column] = np.rint(guide) if whole else guide
                 if whole and guides[i, row, column] == NO_CODE:

@@ -58,22 +58,26 @@ class FitFc:
 
     def predict(self, patch: Patch, tile: Tile, tally: Tally) -> Array:
         """Predict from every pair, and weight the predictions by how little changed since the pair."""
-        grid = self._coarse.blocks
-        blocks = grid.covering(patch.box).grown(MARGIN, grid.shape)
-        around = blocks.grown(self._reach, grid.shape)
-        target = self._coarse.target(around)
-        predictions = []
-        for number, fine in enumerate(patch.fine):
-            lines = fit_lines(self._coarse.pair(number, around), target, self._reach, self._unit).cut(around, blocks)
-            tally.add("constant", int(np.count_nonzero(grid.spread(lines.constant, blocks, tile.inner))))
-            images = np.stack([_apply(lines, band, fine[band], grid, blocks, patch.box) for band in range(len(fine))])
-            fine[:, np.isnan(images[0])] = np.nan
-            means, _ = similar_means(self._similarity, fine, None, images, tile, 1 / len(patch.fine))
-            predictions.append(means)
+        pairs = range(len(patch.fine))
+        predictions = [self._from_pair(number, patch, tile, tally) for number in pairs]
         if len(predictions) == 1:
             return predictions[0]
-        changes = [mean_change(self._coarse, number, tile.inner) for number in range(len(predictions))]
+        changes = (mean_change(self._coarse, number, tile.inner) for number in pairs)
         return combine(predictions, changes, self._unit)
+
+    def _from_pair(self, number: int, patch: Patch, tile: Tile, tally: Tally) -> Array:
+        grid, fine = self._coarse.blocks, patch.fine[number]
+        blocks = grid.covering(patch.box).grown(MARGIN, grid.shape)
+        around = blocks.grown(self._reach, grid.shape)
+        coarse, target = self._coarse.pair(number, around), self._coarse.target(around)
+        lines = fit_lines(coarse, target, self._reach, self._unit).cut(around, blocks)
+        tally.add("constant", int(np.count_nonzero(grid.spread(lines.constant, blocks, tile.inner))))
+        images = np.empty_like(fine)
+        for band, image in enumerate(images):
+            image[:] = _apply(lines, band, fine[band], grid, blocks, patch.box)
+        fine[:, np.isnan(images[0])] = np.nan
+        means, _ = similar_means(self._similarity, fine, None, images, tile, 1 / len(patch.fine))
+        return means
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from stfusion.fusion._blocks import MARGIN, CoarseScene
@@ -13,7 +15,7 @@ _EPSILON = 1e-10
 _REACH = 1
 
 
-def combine(predictions: list[Array], changes: list[Array], unit: float) -> Array:
+def combine(predictions: list[Array], changes: Iterable[Array], unit: float) -> Array:
     """The mean of the predictions of every pair, each weighted by the reciprocal of the coarse change since the pair.
 
     Where one pair has a gap the other serves. ESTARFM (Zhu et al. 2010) weights so band by band; here the root mean
@@ -24,18 +26,20 @@ def combine(predictions: list[Array], changes: list[Array], unit: float) -> Arra
     predictions
         (bands, rows, columns) of every pair, NaN where it cannot predict.
     changes
-        The same shape: mean difference of the coarse images between the pair's date and the target date, of any sign.
+        The same shape: mean difference of the coarse images between the pair's date and the target date, of any sign;
+        one at a time is enough.
     unit
         The value of reflectance 1.
     """
     weights = [1 / (np.sqrt((change**2).mean(axis=0)) + np.float32(_EPSILON * unit)) for change in changes]
-    total, weight_sum = np.zeros_like(predictions[0]), np.zeros_like(weights[0])
     for prediction, weight in zip(predictions, weights, strict=True):
-        known = ~(np.isnan(prediction[0]) | np.isnan(weight))
-        total += np.where(known, prediction * weight, 0)
-        weight_sum += np.where(known, weight, 0)
+        weight[np.isnan(prediction[0]) | np.isnan(weight)] = 0
     with np.errstate(invalid="ignore"):
-        combined: Array = total / weight_sum
+        shares = [weight / sum(weights) for weight in weights]
+    combined = np.empty_like(predictions[0])
+    for band, total in enumerate(combined):
+        parts = [np.where(share > 0, share * p[band], share) for share, p in zip(shares, predictions, strict=True)]
+        np.sum(parts, axis=0, out=total)
     return combined
 
 

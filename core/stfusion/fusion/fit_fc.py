@@ -30,8 +30,8 @@ METHOD = Method(
             "integer",
             "Window (fine pixels)",
             0,
-            "Side of the window in which similar pixels are searched, in fine pixels; an even number is made odd by one "
-            "more. 0 takes the width of a coarse pixel, as in the paper; a wider window smooths more.",
+            "Side of the window in which similar pixels are searched, in fine pixels; an even number is made odd by "
+            "one more. 0 takes the width of a coarse pixel, as in the paper; a wider window smooths more.",
             minimum=0,
             maximum=501,
             advanced=False,
@@ -51,9 +51,9 @@ METHOD = Method(
             "coarse_window",
             "integer",
             "Window of the regressions (coarse pixels)",
-            5,
-            "Side of the window of coarse pixels that a line is fitted to, odd. A larger one gives smoother and more "
-            "stable lines, a smaller one follows local change.",
+            9,
+            "Side of the window of coarse pixels that a line is fitted to, odd. A larger one gives more stable lines, "
+            "a smaller one follows local change.",
             minimum=3,
             maximum=101,
             odd=True,

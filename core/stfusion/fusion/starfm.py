@@ -64,8 +64,8 @@ METHOD = Method(
             "boolean",
             "Same similar pixels for all bands",
             True,
-            "Decide similarity once for all bands (they all have to agree), as the paper does, instead of band by band; "
-            "keeps spectra consistent.",
+            "Decide similarity once for all bands (they all have to agree), as the paper does, instead of band by "
+            "band; keeps spectra consistent.",
         ),
         Option(
             "joint_bands",
@@ -80,8 +80,8 @@ METHOD = Method(
             "boolean",
             "Logarithmic weights",
             True,
-            "Weight by ln(10000 S + 1) ln(10000 T + 1) D, the paper's choice for heterogeneous scenes, instead of S T D: "
-            "less sensitive to single differences.",
+            "Weight by ln(10000 S + 1) ln(10000 T + 1) D, the paper's choice for heterogeneous scenes, instead of S T "
+            "D: less sensitive to single differences.",
         ),
         Option(
             "fine_uncertainty",
