@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,17 +12,13 @@ from stfusion.fusion._estarfm_kernels import CONVERSIONS, KINDS, Rules, predict_
 from stfusion.fusion._estarfm_tables import Codes, Floats, Mask, Tables, empty_tables, tabulate
 from stfusion.fusion._fuse import Tally, fuse
 from stfusion.fusion._scene import Patch, Scene, check_window, reflectance_unit
-from stfusion.raster.source import Array, Box, blocks
+from stfusion.raster.source import Array, blocks
 from stfusion.raster.statistics import moments
-from stfusion.raster.tiles import Tile
+from stfusion.raster.tiles import Tile, strip_share
 from stfusion.run import Context
 
 #: Added to the mean change of a window, in reflectance, so that no date has infinite weight (of the authors' code).
 _LEAST_MEAN = 1e-14
-#: Rows of a tile whose tables are in memory at a time.
-_STRIP = 64
-#: Rows of a tile that are much of it, by which the memory of a strip is counted.
-_USUAL_TILE = 512
 #: Comparisons between two looks at the cancel flag: about a tenth of a second.
 _VISITS = 600_000_000
 
@@ -83,18 +78,15 @@ class Estarfm:
         """The output, and images and tables of a strip with half a window around it, as a part of a usual tile."""
         tables = self._empty_tables(1, 1, whole=False)
         cell = sum(table.nbytes for table in tables) / tables.unlikeness.size
-        share = (_STRIP + 2 * self.halo) / (_USUAL_TILE + 2 * self.halo)
-        return int(4 * self._bands + share * (20 * self._bands + 4 + cell))
+        return int(4 * self._bands + strip_share(self.halo) * (20 * self._bands + 4 + cell))
 
     def predict(self, patch: Patch, tile: Tile, tally: Tally) -> Array:
         """Predict the tile's inner box strip by strip, of which the images are read one after the other."""
         rows, columns = tile.inner.shape
         values = np.full((rows, columns, self._bands), np.nan, np.float32)
-        for top in range(0, rows, _STRIP):
-            bottom = min(top + _STRIP, rows)
-            inner = Box(tile.inner.top + top, tile.inner.top + bottom, tile.inner.left, tile.inner.right)
-            strip = replace(tile, inner=inner, outer=inner.grown(self.halo, self._scene.shape))
-            self._predict_strip(self._scene.read(strip.outer), strip, values[top:bottom], tally)
+        for strip in tile.strips(self.halo, self._scene.shape):
+            part = slice(strip.inner.top - tile.inner.top, strip.inner.bottom - tile.inner.top)
+            self._predict_strip(self._scene.read(strip.outer), strip, values[part], tally)
         return values.transpose(2, 0, 1)
 
     def _predict_strip(self, patch: Patch, strip: Tile, values: Array, tally: Tally) -> None:

@@ -14,7 +14,7 @@ from stfusion.fusion._kernels import FAR_AWAY, accumulate, accumulate_jointly, c
 from stfusion.fusion._scene import Patch, Scene, check_window, reflectance_unit
 from stfusion.raster.source import Array
 from stfusion.raster.statistics import moments, sample_pixels
-from stfusion.raster.tiles import Tile
+from stfusion.raster.tiles import Tile, strip_share
 from stfusion.run import Context
 
 #: B of the logarithmic weights for reflectance 0..1.
@@ -71,14 +71,22 @@ class Starfm:
             from stfusion.fusion import _cuda
 
             self._begin, self._visits = _cuda.starfm, _CARD_VISITS
-        # Inputs and outputs, and for the bands that are computed together: differences, weights, bounds and sums.
-        together = scene.bands if self._guides.joint else 1
-        self.pixel_bytes = 4 * (scene.bands * (2 * len(scene.pairs) + 2) + together * (2 * len(scene.pairs) + 8))
+        self._scene = scene
+        # The output; of a strip its images, and for the bands that are computed together the differences of all pairs
+        # and of one its guides, parts, bounds and sums.
+        together, pairs = scene.bands if self._guides.joint else 1, len(scene.pairs)
+        strip = scene.bands * (2 * pairs + 1) + together * (2 * pairs + 20)
+        self.pixel_bytes = int(4 * (scene.bands + strip_share(self.halo) * strip))
 
     def predict(self, patch: Patch, tile: Tile, tally: Tally) -> Array:
-        """Predict the tile's inner box, band by band."""
-        rows, columns = tile.inner.shape
-        values = np.empty((patch.target.shape[0], rows, columns), np.float32)
+        """Predict the tile's inner box strip by strip, of which the images are read one after the other."""
+        values = np.empty((self._scene.bands, *tile.inner.shape), np.float32)
+        for strip in tile.strips(self.halo, self._scene.shape):
+            part = slice(strip.inner.top - tile.inner.top, strip.inner.bottom - tile.inner.top)
+            self._predict_strip(self._scene.read(strip.outer), strip, values[:, part], tally)
+        return values
+
+    def _predict_strip(self, patch: Patch, tile: Tile, values: Array, tally: Tally) -> None:
         for fine, coarse in zip(patch.fine, patch.coarse, strict=True):
             # A pair serves a pixel only where all of its images are valid.
             missing = np.isnan(fine[0]) | np.isnan(coarse[0]) | np.isnan(patch.target[0])
@@ -88,7 +96,6 @@ class Starfm:
         # Similarity that is decided once for all bands is computed once for all bands.
         for bands in [slice(0, count)] if shared else [slice(band, band + 1) for band in range(count)]:
             values[bands] = self._predict_bands(patch, tile, bands, shared or self._guides.of_band(patch, bands), tally)
-        return values
 
     def _predict_bands(
         self, patch: Patch, tile: Tile, bands: slice, guides: list[tuple[Array, Array]], tally: Tally
