@@ -26,7 +26,7 @@ class Literal:
         for b, y, x in np.ndindex(result.shape):
             known = [k for k in range(len(fine)) if not np.isnan(predictions[k][b, y, x])]
             if known:
-                parts = [1 / (weights[k][y, x] + 1e-10) for k in known]
+                parts = [1 / max(weights[k][y, x], 1e-10) for k in known]
                 values = [predictions[k][b, y, x] for k in known]
                 result[b, y, x] = sum(p * v for p, v in zip(parts, values, strict=True)) / sum(parts)
         return result
@@ -80,14 +80,13 @@ class Literal:
         return result
 
     def _change(self, coarse: np.ndarray, target: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Root mean square over the bands of the mean coarse change in 3 x 3 coarse pixels, on the fine grid."""
-        change = target - coarse
-        means = np.full(change.shape, np.nan)
-        for b, i, j in np.ndindex(change.shape):
-            if not np.isnan(change[b, i, j]):
-                means[b, i, j] = np.nanmean(change[b, max(0, i - 1) : i + 2, max(0, j - 1) : j + 2])
-        fine = [[[self._between(band, y, x) for x in range(shape[1])] for y in range(shape[0])] for band in means]
-        return np.sqrt((np.array(fine) ** 2).mean(axis=0))
+        """Mean square of the coarse change over the bands and 3 x 3 coarse pixels, on the fine grid."""
+        squares = ((target - coarse) ** 2).mean(axis=0)
+        means = np.full(squares.shape, np.nan)
+        for i, j in np.ndindex(squares.shape):
+            if not np.isnan(squares[i, j]):
+                means[i, j] = np.nanmean(squares[max(0, i - 1) : i + 2, max(0, j - 1) : j + 2])
+        return np.array([[self._between(means, y, x) for x in range(shape[1])] for y in range(shape[0])])
 
     def _between(self, values: np.ndarray, y: int, x: int) -> float:
         """Coarse values at the centre of a fine pixel by cubic convolution, bilinear beside a gap, NaN in one."""

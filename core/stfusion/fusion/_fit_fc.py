@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from stfusion.fusion._blocks import MARGIN, Blocks, CoarseScene, window_sums
 from stfusion.fusion._fuse import Tally, fuse
-from stfusion.fusion._pairs import combine, mean_change
-from stfusion.fusion._scene import Patch, Scene, check_window, reflectance_unit
-from stfusion.fusion._similar import Similarity, distance_weights, similar_means
+from stfusion.fusion._pairs import combine, mean_square_change
+from stfusion.fusion._scene import Patch, Scene, reflectance_unit
+from stfusion.fusion._similar import coarse_pixel_wide, similar_means
 from stfusion.raster.source import Array, Box
 from stfusion.raster.tiles import Tile
 from stfusion.run import Context
@@ -44,12 +44,7 @@ class FitFc:
     def __init__(self, scene: Scene, context: Context) -> None:
         options = context.options
         self._coarse = CoarseScene(scene, context)
-        ratio = self._coarse.blocks.ratio
-        window = (int(options["window"]) or ratio) // 2 * 2 + 1
-        check_window(window, scene)
-        self._similarity = Similarity(
-            int(options["neighbours"]) or ratio, None, 2, distance_weights(window), context.device.cuda
-        )
+        self._similarity = coarse_pixel_wide(scene, context, self._coarse.blocks.ratio)
         self.halo = self._similarity.halo
         self._reach = int(options["coarse_window"]) // 2
         self._unit = reflectance_unit(context, scene.reference)
@@ -62,7 +57,7 @@ class FitFc:
         predictions = [self._from_pair(number, patch, tile, tally) for number in pairs]
         if len(predictions) == 1:
             return predictions[0]
-        changes = (mean_change(self._coarse, number, tile.inner) for number in pairs)
+        changes = (mean_square_change(self._coarse, number, tile.inner) for number in pairs)
         return combine(predictions, changes, self._unit)
 
     def _from_pair(self, number: int, patch: Patch, tile: Tile, tally: Tally) -> Array:

@@ -14,7 +14,7 @@ from stfusion.fusion._class_change import Learned, learn
 from stfusion.fusion._classes import Classified
 from stfusion.fusion._compile import compiled
 from stfusion.fusion._fuse import Tally, fuse
-from stfusion.fusion._pairs import combine, mean_change
+from stfusion.fusion._pairs import combine, mean_square_change
 from stfusion.fusion._scene import Patch, Scene, check_window, reflectance_unit
 from stfusion.fusion._similar import Similarity, distance_weights, similar_means
 from stfusion.fusion._spline import Spline
@@ -81,7 +81,7 @@ class Fsdaf:
         predictions = [self._predict_pair(patch, tile, number, blocks, tally) for number in range(len(self._learned))]
         if len(predictions) == 1:
             return predictions[0]
-        changes = [mean_change(self._coarse, number, tile.inner) for number in range(len(predictions))]
+        changes = [mean_square_change(self._coarse, number, tile.inner) for number in range(len(predictions))]
         return combine(predictions, changes, self._unit)
 
     def _predict_pair(self, patch: Patch, tile: Tile, number: int, blocks: Box, tally: Tally) -> Array:

@@ -6,32 +6,32 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from stfusion.fusion._blocks import MARGIN, CoarseScene
+from stfusion.fusion._blocks import MARGIN, CoarseScene, window_sums
 from stfusion.raster.source import Array, Box
 
-#: What keeps the weights finite, in reflectance.
-_EPSILON = 1e-10
-#: Coarse pixels from a pixel's own to the edge of the window whose mean change counts.
+#: Changes are at least this, in reflectance, so that weights stay finite.
+_LEAST = 1e-5
+#: Coarse pixels from a pixel's own to the edge of the window whose change counts.
 _REACH = 1
 
 
 def combine(predictions: list[Array], changes: Iterable[Array], unit: float) -> Array:
-    """The mean of the predictions of every pair, each weighted by the reciprocal of the coarse change since the pair.
+    """The mean of the predictions of every pair, each weighted by the reciprocal of the mean square change since.
 
-    Where one pair has a gap the other serves. ESTARFM (Zhu et al. 2010) weights so band by band; here the root mean
-    square over the bands decides, since a change that crosses zero in one band does not make a pair exact.
+    So weighted, independent errors that grow with the change are smallest in the mean. Where one pair has a gap the
+    other serves. ESTARFM (Zhu et al. 2010) weights by the reciprocal of the mean change, band by band; but changes that
+    cancel one another in the mean, or show in other bands only, do not make a pair exact.
 
     Parameters
     ----------
     predictions
         (bands, rows, columns) of every pair, NaN where it cannot predict.
     changes
-        The same shape: mean difference of the coarse images between the pair's date and the target date, of any sign;
-        one at a time is enough.
+        (rows, columns): :func:`mean_square_change` since every pair; one at a time is enough.
     unit
         The value of reflectance 1.
     """
-    weights = [1 / (np.sqrt((change**2).mean(axis=0)) + np.float32(_EPSILON * unit)) for change in changes]
+    weights = [1 / np.maximum(change, np.float32((_LEAST * unit) ** 2)) for change in changes]
     for prediction, weight in zip(predictions, weights, strict=True):
         weight[np.isnan(prediction[0]) | np.isnan(weight)] = 0
     with np.errstate(invalid="ignore"):
@@ -43,21 +43,19 @@ def combine(predictions: list[Array], changes: Iterable[Array], unit: float) -> 
     return combined
 
 
-def mean_change(coarse: CoarseScene, number: int, pixels: Box) -> Array:
-    """Mean coarse change (bands, rows, columns) since a pair around the pixels of a window, NaN where it is unknown."""
+def mean_square_change(coarse: CoarseScene, number: int, pixels: Box) -> Array:
+    """Mean square coarse change since a pair, over the bands and 3 x 3 coarse pixels, between their centres.
+
+    (rows, columns) of a window of fine pixels, NaN where it is unknown; interpolation may take it a little below 0.
+    """
     grid = coarse.blocks
     blocks = grid.covering(pixels).grown(MARGIN, grid.shape)
     around = blocks.grown(_REACH, grid.shape)
-    means = _window_means(coarse.target(around) - coarse.pair(number, around))
-    rows, columns = blocks.within(around)
-    return grid.upsample(means[:, rows, columns], blocks, pixels)
-
-
-def _window_means(values: Array) -> Array:
-    """Means (bands, rows, columns) of the valid values in the window around each; an invalid value stays NaN."""
-    side = 2 * _REACH + 1
-    padded = np.pad(values, ((0, 0), (_REACH, _REACH), (_REACH, _REACH)), constant_values=np.nan)
-    around = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(1, 2))
-    means: Array = np.nanmean(np.where(np.isnan(values)[..., None, None], np.float32(0), around), axis=(3, 4))
-    means[np.isnan(values)] = np.nan
-    return means
+    squares = ((coarse.target(around) - coarse.pair(number, around)) ** 2).mean(axis=0)
+    valid = ~np.isnan(squares)
+    counts = window_sums(valid.astype(np.float32), _REACH)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = window_sums(np.where(valid, squares, np.float32(0)), _REACH) / counts
+    means[~valid] = np.nan
+    fine: Array = grid.upsample(means[blocks.within(around)][None], blocks, pixels)[0]
+    return fine

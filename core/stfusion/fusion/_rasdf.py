@@ -13,7 +13,7 @@ from stfusion.fusion._blocks import MARGIN, Blocks, CoarseScene
 from stfusion.fusion._fuse import Tally, fuse
 from stfusion.fusion._fuzzy import Models, fuzzy_changes
 from stfusion.fusion._local import Place, unmix_locally
-from stfusion.fusion._pairs import combine, mean_change
+from stfusion.fusion._pairs import combine, mean_square_change
 from stfusion.fusion._reliable import LEAST_RELIABLE, LEAST_VALUE, Surveyed, block_means, survey
 from stfusion.fusion._scene import Patch, Scene, reflectance_unit, valid_range
 from stfusion.fusion._similar import Similarity, distance_weights, similar_means
@@ -97,7 +97,7 @@ class Rasdf:
         predictions = [self._predict_pair(patch, tile, number, tally) for number in range(len(self._learned))]
         if len(predictions) == 1:
             return predictions[0]
-        changes = [mean_change(self._coarse, number, tile.inner) for number in range(len(predictions))]
+        changes = [mean_square_change(self._coarse, number, tile.inner) for number in range(len(predictions))]
         return combine(predictions, changes, self._unit)
 
     def _predict_pair(self, patch: Patch, tile: Tile, number: int, tally: Tally) -> Array:
