@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stfusion.fusion._compile import compiled
+from stfusion.fusion._scene import Scene, check_window
 from stfusion.raster.source import Array
 from stfusion.raster.tiles import Tile
+from stfusion.run import Context
 
 Bits = npt.NDArray[np.int32]
 
@@ -59,6 +61,20 @@ def distance_weights(window: int) -> Array:
     y, x = np.mgrid[-half : half + 1, -half : half + 1]
     weights: Array = (1.0 / (1.0 + np.hypot(y, x) / (window / 2))).astype(np.float32)
     return weights
+
+
+def coarse_pixel_wide(scene: Scene, context: Context, ratio: int) -> Similarity:
+    """By squared differences, in the window and number that the options ask for: by default those of a coarse pixel.
+
+    Raises
+    ------
+    UserError
+        The window is larger than the image.
+    """
+    window = (int(context.options["window"]) or ratio) // 2 * 2 + 1
+    check_window(window, scene)
+    count = int(context.options["neighbours"]) or ratio
+    return Similarity(count, None, 2, distance_weights(window), context.device.cuda)
 
 
 def similar_means(
