@@ -97,7 +97,8 @@ class Blocks:
         """
         valid = ~np.isnan(values[:1])
         counts = self.sums(valid.astype(np.float64), pixels)[0]
-        total = self.sums(np.where(valid, values, 0.0).astype(np.float64, copy=False), pixels)
+        # Image by image, which spares a float64 copy of them all.
+        total = np.concatenate([self.sums(np.where(valid, image, 0.0).astype(np.float64), pixels) for image in values])
         with np.errstate(invalid="ignore", divide="ignore"):
             return total / counts, counts
 
