@@ -40,7 +40,7 @@ class Literal:
                 residual[cell] = target[b][cell] - (slope * coarse[b][cell] + intercept)
             for y, x in np.ndindex(fine.shape[1:]):
                 slope, intercept = lines[y // self.ratio, x // self.ratio]
-                predicted[b, y, x] = slope * fine[b, y, x] + intercept + self._between(residual, y, x)
+                predicted[b, y, x] = slope * fine[b, y, x] + intercept + between(residual, self.ratio, y, x)
         return self._filtered(fine, predicted)
 
     def _line(self, first: np.ndarray, second: np.ndarray, i: int, j: int) -> tuple[float, float]:
@@ -86,27 +86,28 @@ class Literal:
         for i, j in np.ndindex(squares.shape):
             if not np.isnan(squares[i, j]):
                 means[i, j] = np.nanmean(squares[max(0, i - 1) : i + 2, max(0, j - 1) : j + 2])
-        return np.array([[self._between(means, y, x) for x in range(shape[1])] for y in range(shape[0])])
+        return np.array([[between(means, self.ratio, y, x) for x in range(shape[1])] for y in range(shape[0])])
 
-    def _between(self, values: np.ndarray, y: int, x: int) -> float:
-        """Coarse values at the centre of a fine pixel by cubic convolution, bilinear beside a gap, NaN in one."""
-        if np.isnan(values[y // self.ratio, x // self.ratio]):
-            return math.nan
-        v, u = ((n + 0.5) / self.ratio - 0.5 for n in (y, x))
-        for kernel in (_cubic, _linear):
-            total = weights = 0.0
-            for i in range(math.floor(v) - 1, math.floor(v) + 3):
-                for j in range(math.floor(u) - 1, math.floor(u) + 3):
-                    weight = kernel(v - i) * kernel(u - j)
-                    i_in, j_in = (min(max(k, 0), n - 1) for k, n in zip((i, j), values.shape, strict=True))
-                    value = values[i_in, j_in]
-                    if kernel is _linear and np.isnan(value):
-                        continue
-                    total += weight * value
-                    weights += weight
-            if not np.isnan(total):
-                return total / weights
-        raise AssertionError
+
+def between(values: np.ndarray, ratio: int, y: int, x: int) -> float:
+    """Coarse values at the centre of a fine pixel by cubic convolution, bilinear beside a gap, NaN in one."""
+    if np.isnan(values[y // ratio, x // ratio]):
+        return math.nan
+    v, u = ((n + 0.5) / ratio - 0.5 for n in (y, x))
+    for kernel in (_cubic, _linear):
+        total = weights = 0.0
+        for i in range(math.floor(v) - 1, math.floor(v) + 3):
+            for j in range(math.floor(u) - 1, math.floor(u) + 3):
+                weight = kernel(v - i) * kernel(u - j)
+                i_in, j_in = (min(max(k, 0), n - 1) for k, n in zip((i, j), values.shape, strict=True))
+                value = values[i_in, j_in]
+                if kernel is _linear and np.isnan(value):
+                    continue
+                total += weight * value
+                weights += weight
+        if not np.isnan(total):
+            return total / weights
+    raise AssertionError
 
 
 def _cubic(t: float) -> float:

@@ -6,6 +6,8 @@ the methods that need it. The tests compare it with scikit-learn's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -29,7 +31,7 @@ _PART = 512
 
 
 class Classes:
-    """Classes 0 to ``count`` - 1 of every pixel of a pair's fine image.
+    """Classes 0 to ``count`` - 1 of every pixel of a pair's fine image, or of what ``read`` makes of the fine images.
 
     Pixels that the user's map leaves out are a class of their own, the last one.
 
@@ -39,11 +41,13 @@ class Classes:
         More classes are asked for than there are different pixels, or the class map has no or too many classes.
     """
 
-    def __init__(self, scene: Scene, context: Context, pair: int = 0) -> None:
+    def __init__(
+        self, scene: Scene, context: Context, pair: int = 0, read: Callable[[Box], Array] | None = None
+    ) -> None:
         self._map = scene.classes
         if self._map is None:
             fine = scene.pairs[pair].fine
-            pixels = sample_pixels(fine, _SAMPLE, context.stop)
+            pixels = sample_pixels(fine, _SAMPLE, context.stop, read)
             self.count = int(context.options["classes"])
             self._centres = cluster(pixels, self.count, context.job.seed, str(fine.source))
         else:

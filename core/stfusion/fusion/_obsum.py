@@ -14,7 +14,7 @@ from stfusion.fusion._fuse import Tally, fuse
 from stfusion.fusion._objects import Cell, Labels, Objects, neighbours_inside, object_means
 from stfusion.fusion._scene import Patch, Scene, check_window
 from stfusion.fusion._similar import Similarity, distance_weights, similar_means
-from stfusion.fusion._unmixing import unmix_windows
+from stfusion.fusion._unmixing import LEAST_PRIOR, unmix_windows
 from stfusion.raster.source import Array, Box
 from stfusion.raster.tiles import Tile, run_tiles
 from stfusion.run import Context
@@ -111,8 +111,9 @@ class Obsum:
         objects, pixels = self._objects.of(cell), self._blocks.pixels(cell)
         unmixed = np.empty((self._scene.bands, len(self._fractions), *cell.shape), np.float32)
         unmix_windows(
-            self._fractions, self._known, self._change, self._reach, self._low, self._high, cell.top, cell.left, unmixed
-        )
+            self._fractions, self._known, self._change, self._reach, LEAST_PRIOR, self._low, self._high, cell.top,
+            cell.left, unmixed,
+        )  # fmt: skip
         unmixed[:, :, np.isnan(self._change[0][_at(cell)[1:]])] = np.nan
         rows, columns = (self._blocks.spread(index, cell, pixels) for index in np.indices(cell.shape))
         classes = objects.classes[objects.labels]

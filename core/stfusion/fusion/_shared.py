@@ -113,6 +113,31 @@ CLASSES = Option(
     advanced=False,
 )
 
+SIMILAR_PIXELS = (
+    Option(
+        "window",
+        "integer",
+        "Window (fine pixels)",
+        0,
+        "Side of the window in which similar pixels are searched, in fine pixels; an even number is made odd by one "
+        "more. 0 takes the width of a coarse pixel; a wider window smooths more.",
+        minimum=0,
+        maximum=501,
+        advanced=False,
+    ),
+    Option(
+        "neighbours",
+        "integer",
+        "Number of similar pixels",
+        0,
+        "Number of most similar pixels that are averaged. 0 takes as many as there are fine pixels along a coarse "
+        "pixel; 1 averages nothing.",
+        minimum=0,
+        maximum=1000,
+        advanced=False,
+    ),
+)
+
 DICTIONARY = (
     Option(
         "patch",

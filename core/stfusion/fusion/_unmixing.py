@@ -11,8 +11,8 @@ from stfusion.raster.source import Array
 
 Floats = npt.NDArray[np.float64]
 
-#: Weight, in coarse pixels, of the window's mean as what a class has that the window says nothing about.
-_PRIOR = 1e-6
+#: The least weight, in coarse pixels, of the window's mean: it decides what the window says nothing about.
+LEAST_PRIOR = 1e-6
 
 
 @compiled
@@ -21,6 +21,7 @@ def unmix_windows(
     shares: Array,
     values: Array,
     reach: int,
+    prior: float,
     low: Floats,
     high: Floats,
     top: int,
@@ -43,6 +44,8 @@ def unmix_windows(
         (bands, H, W): what is unmixed; NaN leaves a coarse pixel out.
     reach
         Coarse pixels from the centre to the window's edge.
+    prior
+        How many coarse pixels say, of every class, that it has the window's mean; at least :data:`LEAST_PRIOR`.
     low, high
         (bands,): bounds of the classes' values.
     top, left
@@ -56,7 +59,7 @@ def unmix_windows(
     means, solution = np.empty(bands), np.empty(classes)
     for row in range(rows):
         for column in range(columns):
-            known = _gather(fractions, shares, values, top + row, left + column, reach, normal, moments, means)
+            known = _gather(fractions, shares, values, top + row, left + column, reach, prior, normal, moments, means)
             for b in range(bands):
                 solution[:] = means[b] if known > 0 else np.nan
                 if known > 0:
@@ -72,6 +75,7 @@ def _gather(
     row: int,
     column: int,
     reach: int,
+    prior: float,
     normal: Floats,
     moments: Floats,
     means: Floats,
@@ -100,6 +104,6 @@ def _gather(
                     moments[b, k] += part * values[b, i, j]
     means /= known
     for k in range(classes):
-        normal[k, k] += _PRIOR
-        moments[:, k] += _PRIOR * means
+        normal[k, k] += prior
+        moments[:, k] += prior * means
     return known

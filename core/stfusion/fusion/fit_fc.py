@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from stfusion.declaration import Method, Option
-from stfusion.fusion._shared import FIRST_PAIR, GROUP, PREDICTION, RATIO, SECOND_PAIR_OPTIONAL, TARGET, UNIT
+from stfusion.fusion._shared import (
+    FIRST_PAIR,
+    GROUP,
+    PREDICTION,
+    RATIO,
+    SECOND_PAIR_OPTIONAL,
+    SIMILAR_PIXELS,
+    TARGET,
+    UNIT,
+)
 
 METHOD = Method(
     id="fit_fc",
@@ -25,28 +34,7 @@ METHOD = Method(
     doi="10.1016/j.rse.2017.10.046",
     roles=(*FIRST_PAIR, TARGET, *SECOND_PAIR_OPTIONAL),
     options=(
-        Option(
-            "window",
-            "integer",
-            "Window (fine pixels)",
-            0,
-            "Side of the window in which similar pixels are searched, in fine pixels; an even number is made odd by "
-            "one more. 0 takes the width of a coarse pixel, as in the paper; a wider window smooths more.",
-            minimum=0,
-            maximum=501,
-            advanced=False,
-        ),
-        Option(
-            "neighbours",
-            "integer",
-            "Number of similar pixels",
-            0,
-            "Number of most similar pixels that are averaged. 0 takes as many as there are fine pixels along a coarse "
-            "pixel, as in the paper; 1 leaves the regressions unfiltered.",
-            minimum=0,
-            maximum=1000,
-            advanced=False,
-        ),
+        *SIMILAR_PIXELS,
         Option(
             "coarse_window",
             "integer",

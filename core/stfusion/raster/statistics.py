@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,13 +57,17 @@ def _parts(image: AlignedSource) -> Iterator[Box]:
         yield Box(top, min(top + height, rows), 0, columns)
 
 
-def sample_pixels(image: AlignedSource, limit: int, stop: Stop) -> Array:
-    """About ``limit`` valid pixels (bands, pixels), on a regular lattice of absolute positions."""
+def sample_pixels(image: AlignedSource, limit: int, stop: Stop, read: Callable[[Box], Array] | None = None) -> Array:
+    """About ``limit`` valid pixels (bands, pixels), on a regular lattice of absolute positions.
+
+    With ``read``, of what it gives for a window (bands, rows, columns) instead: something made from images on the grid.
+    """
+    read = read or image.read
     rows, columns = image.shape
     step = max(1, int(np.ceil(np.sqrt(rows * columns / limit))))
     found = []
     for box in _parts(image):
         stop.check()
-        values = image.read(box)[:, -box.top % step :: step, -box.left % step :: step]
+        values = read(box)[:, -box.top % step :: step, -box.left % step :: step]
         found.append(values[:, ~np.isnan(values[0])])
     return np.concatenate(found, axis=1)
