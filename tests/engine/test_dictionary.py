@@ -15,6 +15,7 @@ from stfusion.errors import UserError
 from stfusion.fusion._dictionary import PatchSample, Training, lattice, learn
 from stfusion.fusion._pursuit import encode, update
 from stfusion.raster.source import Box, blocks
+from stfusion.run import Stop
 
 TRAINING = Training(side=5, stride=3, atoms=12, patches=80, sparsity=3, iterations=3, measured=True, seed=1)
 
@@ -152,7 +153,7 @@ def test_detail_that_follows_from_the_coarse_image_is_learnt_and_confirmed() -> 
     low, residual = (patterns[which] * size)[:, None], details[which] * size
     training = replace(TRAINING, atoms=3, sparsity=1, iterations=5)
     for joint, refit in ((True, True), (True, False), (False, True)):
-        learned, gain = learn(low, residual, replace(training, measured=False), joint=joint, refit=refit)
+        learned, gain = learn(low, residual, replace(training, measured=False), Stop(), joint=joint, refit=refit)
         assert gain == pytest.approx(1.0, abs=1e-6)
         # The damping of the least squares takes its share.
         share = 1 / 1.3 if refit else 1.0
@@ -167,7 +168,7 @@ def test_detail_that_follows_from_the_coarse_image_is_learnt_and_confirmed() -> 
 def test_detail_that_does_not_follow_is_not_believed() -> None:
     rng = np.random.default_rng(10)
     low, residual = rng.normal(size=(400, 1, 25)), rng.normal(size=(400, 25))
-    learned, gain = learn(low, residual, TRAINING, joint=True, refit=True)
+    learned, gain = learn(low, residual, TRAINING, Stop(), joint=True, refit=True)
     assert gain < 0.2
     assert np.abs(learned.detail).max() < 0.2 * np.abs(residual).max()
 
@@ -175,7 +176,7 @@ def test_detail_that_does_not_follow_is_not_believed() -> None:
 @pytest.mark.parametrize("refit", [False, True])
 def test_nothing_is_learnt_where_the_coarse_image_is_constant(refit: bool) -> None:
     low, residual = np.full((100, 1, 25), 0.3), np.zeros((100, 25))
-    learned, gain = learn(low, residual, TRAINING, joint=True, refit=refit)
+    learned, gain = learn(low, residual, TRAINING, Stop(), joint=True, refit=refit)
     assert learned.gram.shape == (0, 0)
     assert learned.detail.shape == (0, 25)
     assert gain == 0

@@ -259,7 +259,7 @@ def test_bad_options(tmp_path: Path, values: dict[str, Any], sentence: str) -> N
 def test_training_has_to_fit_the_memory(tmp_path: Path) -> None:
     outcome = run(tmp_path, *scene(18, 1, (20, 22), gaps=False), patches=100_000, settings={"memory_mb": 400})
     assert outcome.code != 0
-    assert outcome.error.startswith("The patches for training need 36 MB and 20 MB are left for them; lower")
+    assert outcome.error.startswith("The patches for training need 215 MB and 48 MB are left for them; lower")
 
 
 def test_a_constant_band_is_predicted_and_said(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ float64, so that the same pixel gives the same bits whatever the tile it is comp
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,16 +19,21 @@ from stfusion.errors import OutOfMemory, UserError
 from stfusion.fusion._pursuit import encode, update
 from stfusion.fusion._scene import Scene
 from stfusion.raster.source import Array, Box, pixel_ratio
-from stfusion.raster.tiles import working_bytes
-from stfusion.run import Context
+from stfusion.raster.tiles import STRIP, working_bytes
+from stfusion.run import Context, Stop
 
 Doubles = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 #: Limits of a patch that follows the coarse pixels; the smaller one is the paper's.
 _SMALLEST, _LARGEST = 7, 33
-#: Side of the parts in which the whole scene is read for training.
-PART = 512
+#: Side of the parts in which the whole scene is read for training, and strides along a strip that is predicted at once.
+PART = 256
+_STRIDES = 16
+#: Progress, in per cent, at the begin and the end of that reading, and at the end of the training.
+SURVEYED, _TRAINED = (0.0, 2.0), 5.0
+#: Bytes that the training of a band takes for each of its values at most, and share of the memory for training.
+_TRAINING_BYTES, _MEMORY_SHARE = 32, 0.6
 #: Largest share of invalid values in a patch that is used for training.
 _INVALID = 0.15
 #: Positions drawn for every patch that is needed: some lie on invalid pixels.
@@ -78,10 +84,19 @@ class Training:
     iterations: int
     measured: bool
     seed: int
+    at_once: int = 1
+
+    @property
+    def strip(self) -> int:
+        """Rows that are predicted at once: few for the memory, many for the patches across their edges."""
+        return max(STRIP, _STRIDES * self.stride)
 
     @classmethod
-    def of(cls, scene: Scene, context: Context) -> Training:
-        """The options of a job, completed from the size of the scene's pixels."""
+    def of(cls, scene: Scene, context: Context, planes: int) -> Training:
+        """The options of a job, completed from the size of the scene's pixels.
+
+        ``planes`` are the images that the coarse half of a patch is made of.
+        """
         options = context.options
         side = int(options["patch"]) or _coarse_width(scene)
         stride = int(options["stride"]) or max(1, side // 2)
@@ -93,20 +108,29 @@ class Training:
             )
         if stride > side:
             raise UserError(f"The stride of {stride} pixels is larger than the patch of {side}; take at most {side}.")
-        cls._check_memory(int(options["patches"]) * side**2 * scene.bands, context)
         atoms, patches, sparsity, rounds = (int(options[n]) for n in ("atoms", "patches", "sparsity", "iterations"))
+        values = -(-patches * _HELD_OUT // (_HELD_OUT - 1)) * side**2 * (planes + 1)
+        at_once = min(context.threads, _bands_at_once(values, scene.bands, context))
         measured = bool(options["measured_gain"])
-        return cls(side, stride, atoms, patches, sparsity, rounds, measured, context.job.seed)
+        return cls(side, stride, atoms, patches, sparsity, rounds, measured, context.job.seed, at_once)
 
-    @staticmethod
-    def _check_memory(values: int, context: Context) -> None:
-        """Refuse more values of patches than a quarter of the memory holds, three images of them in float32."""
-        needed, limit = 12 * values * _HELD_OUT // (_HELD_OUT - 1), working_bytes(context) // 4
-        if needed > limit:
-            raise OutOfMemory(
-                f"The patches for training need {needed / 2**20:.0f} MB and {limit / 2**20:.0f} MB are left for them; "
-                "lower 'Patches for training' or 'Patch', or raise the memory limit."
-            )
+
+def _bands_at_once(values: int, bands: int, context: Context) -> int:
+    """The number of bands, with so many values of patches each, that can be trained at once in the memory.
+
+    Raises
+    ------
+    OutOfMemory
+        There is none.
+    """
+    stored, trained = values * bands * 4, values * _TRAINING_BYTES
+    limit = int(_MEMORY_SHARE * working_bytes(context))
+    if stored + trained > limit:
+        raise OutOfMemory(
+            f"The patches for training need {(stored + trained) / 2**20:.0f} MB and {limit / 2**20:.0f} MB are left "
+            "for them; lower 'Patches for training' or 'Patch', or raise the memory limit."
+        )
+    return (limit - stored) // trained
 
 
 def _coarse_width(scene: Scene) -> int:
@@ -127,7 +151,7 @@ def lattice(size: int, side: int, stride: int, low: int, high: int) -> Indices:
 
 
 class PatchSample:
-    """Patches at random absolute positions of a scene, gathered while the scene is read part by part."""
+    """Patches at random absolute positions of a scene, gathered while threads read the scene part by part."""
 
     def __init__(self, shape: tuple[int, int], training: Training) -> None:
         self._training = training
@@ -137,6 +161,7 @@ class PatchSample:
         drawn = np.random.default_rng(training.seed).choice(places, min(_SPARE * self._needed, places), replace=False)
         self._rows, self._columns = np.divmod(drawn, across)
         self._found: dict[int, tuple[Array, Array]] = {}
+        self._lock = threading.Lock()
 
     def add(self, part: Box, outer: Box, low: Array, high: Array) -> None:
         """Take the patches that begin in ``part`` from images of ``outer``, which has to hold them whole.
@@ -144,17 +169,20 @@ class PatchSample:
         ``low`` is (bands, planes, rows, columns) and ``high`` (bands, rows, columns), NaN where invalid.
         """
         side = self._training.side
+        found: dict[int, tuple[Array, Array]] = {}
         inside = (self._rows >= part.top) & (self._rows < part.bottom)
         inside &= (self._columns >= part.left) & (self._columns < part.right)
         for place in np.flatnonzero(inside):
             y, x = int(self._rows[place]) - outer.top, int(self._columns[place]) - outer.left
             coarse, fine = low[..., y : y + side, x : x + side], high[..., y : y + side, x : x + side]
             if np.isnan(coarse).mean() <= _INVALID and np.isnan(fine).mean() <= _INVALID:
-                self._found[int(place)] = (coarse.copy(), fine.copy())
-        for spare in sorted(self._found)[self._needed :]:
-            del self._found[spare]
+                found[int(place)] = (coarse.copy(), fine.copy())
+        with self._lock:
+            self._found |= found
+            for spare in sorted(self._found)[self._needed :]:
+                del self._found[spare]
 
-    def of_band(self, band: int) -> tuple[Doubles, Doubles]:
+    def of_band(self, band: int) -> tuple[Array, Array]:
         """The patches of a band in the order of drawing: low (patches, planes, values) and high (patches, values).
 
         Invalid values are the mean of their patch.
@@ -171,18 +199,19 @@ class PatchSample:
                 f"The images have {len(chosen)} patches of {side} x {side} pixels with at least {1 - _INVALID:.0%} "
                 f"valid values (of {len(self._rows)} drawn) and {atoms} atoms are asked for; lower 'Atoms'."
             )
-        low = np.stack([self._found[place][0][band] for place in chosen]).astype(np.float64)
-        high = np.stack([self._found[place][1][band] for place in chosen]).astype(np.float64)
+        low = np.stack([self._found[place][0][band] for place in chosen])
+        high = np.stack([self._found[place][1][band] for place in chosen])
         return _filled(low.reshape(len(chosen), -1, side**2)), _filled(high.reshape(len(chosen), side**2))
 
 
-def _filled(patches: Doubles) -> Doubles:
-    """Patches (..., values) with their mean in place of invalid values."""
+def _filled(patches: Array) -> Array:
+    """Patches (..., values), changed: invalid values become the mean of their patch."""
     invalid = np.isnan(patches)
-    valid = np.maximum((~invalid).sum(axis=-1, keepdims=True), 1)
-    means = np.where(invalid, 0.0, patches).sum(axis=-1, keepdims=True) / valid
-    filled: Doubles = np.where(invalid, means, patches)
-    return filled
+    if invalid.any():
+        valid = np.maximum((~invalid).sum(axis=-1, keepdims=True), 1)
+        means = np.nansum(patches, axis=-1, keepdims=True, dtype=np.float64) / valid
+        np.copyto(patches, means, where=invalid, casting="same_kind")
+    return patches
 
 
 def learn_bands(
@@ -192,10 +221,13 @@ def learn_bands(
 
     def work(band: int) -> tuple[Dictionary, float]:
         context.stop.check()
-        return learn(*sample.of_band(band), training, joint=joint, refit=refit)
+        return learn(*sample.of_band(band), training, context.stop, joint=joint, refit=refit)
 
-    with ThreadPoolExecutor(context.threads) as pool:
-        learned = list(pool.map(work, range(bands)))
+    learned = []
+    with ThreadPoolExecutor(training.at_once) as pool:
+        for trained in pool.map(work, range(bands)):
+            learned.append(trained)
+            context.reporter.progress(SURVEYED[1] + (_TRAINED - SURVEYED[1]) * len(learned) / bands)
     shares = ", ".join(f"{gain:.0%}" for _, gain in learned)
     use = "as much is used" if training.measured else "all of it is used"
     context.reporter.log(f"Patches left out of training confirm {shares} (by band) of the learned detail; {use}.")
@@ -208,7 +240,9 @@ def learn_bands(
     return [dictionary for dictionary, _ in learned]
 
 
-def learn(low: Doubles, residual: Doubles, training: Training, *, joint: bool, refit: bool) -> tuple[Dictionary, float]:
+def learn(
+    low: Array, residual: Array, training: Training, stop: Stop, *, joint: bool, refit: bool
+) -> tuple[Dictionary, float]:
     """Train a coupled dictionary, and measure the share of its detail that is to be trusted.
 
     Parameters
@@ -217,8 +251,8 @@ def learn(low: Doubles, residual: Doubles, training: Training, *, joint: bool, r
         (patches, planes, values): what the coarse sensor shows; with ``joint`` one plane, whose mean is taken off.
     residual
         (patches, values): what the fine image has and the coarse one does not.
-    training
-        Options.
+    training, stop
+        Options, and the wish to stop, at which this ends with ``Cancelled``.
     joint
         Train both halves together on [low, low + residual], each divided by its standard deviation; else the coarse
         half alone.
@@ -233,15 +267,16 @@ def learn(low: Doubles, residual: Doubles, training: Training, *, joint: bool, r
     signals are constant, the dictionary has no atom and the gain is 0.
 
     """
-    if joint:
-        low = low - low.mean(axis=2, keepdims=True)
     out = np.arange(len(low)) % _HELD_OUT == _HELD_OUT - 1
-    deviations = low[~out].std(axis=(0, 2))
+    if joint:
+        low = low - low.mean(axis=2, keepdims=True, dtype=np.float64)
+    deviations = low[~out].std(axis=(0, 2), dtype=np.float64)
     scale = _reciprocal(deviations)
+    whole = low[~out, 0] + residual[~out] if joint else np.empty((np.count_nonzero(~out), 0))
+    deviation = whole.std() if joint else 0.0
     signals = (low * scale[:, None]).reshape(len(low), -1)
-    whole = low[:, 0] + residual if joint else np.empty((len(low), 0))
-    deviation = whole[~out].std() if joint else 0.0
-    atoms = _ksvd(np.hstack([signals, whole * _reciprocal(deviation)])[~out], training)
+    del low
+    atoms = _ksvd(np.hstack([signals[~out], whole * _reciprocal(deviation)]), training, stop)
     norms = np.linalg.norm(atoms[:, : signals.shape[1]], axis=1)
     atoms = atoms[norms > _BLIND] / norms[norms > _BLIND, None]
     coarse, fine = np.ascontiguousarray(atoms[:, : signals.shape[1]]), atoms[:, signals.shape[1] :]
@@ -261,7 +296,7 @@ def _reciprocal(values: npt.ArrayLike) -> Doubles:
     return reciprocal
 
 
-def _ksvd(signals: Doubles, training: Training) -> Doubles:
+def _ksvd(signals: Doubles, training: Training, stop: Stop) -> Doubles:
     """Atoms (atoms, values) of norm 1 that code the signals (signals, values) sparsely.
 
     K-SVD (Aharon, Elad and Bruckstein 2006) with the approximate update of Rubinstein, Zibulevsky and Elad (2008): one
@@ -272,6 +307,7 @@ def _ksvd(signals: Doubles, training: Training) -> Doubles:
     first = np.random.default_rng(training.seed).permutation(len(signals))[: training.atoms]
     atoms: Doubles = signals[first] / norms[first, None]
     for _ in range(training.iterations):
+        stop.check()
         chosen, values = encode(signals, atoms, atoms @ atoms.T, training.sparsity)
         update(signals, atoms, chosen, values)
     return atoms

@@ -10,6 +10,7 @@ from numba import njit
 
 from stfusion.fusion._dictionary import (
     PART,
+    SURVEYED,
     Dictionary,
     Indices,
     PatchSample,
@@ -20,8 +21,8 @@ from stfusion.fusion._dictionary import (
 from stfusion.fusion._fuse import Tally, fuse
 from stfusion.fusion._pursuit import Doubles, patch_detail
 from stfusion.fusion._scene import Patch, Scene
-from stfusion.raster.source import Array, Box, blocks
-from stfusion.raster.tiles import Tile
+from stfusion.raster.source import Array, Box
+from stfusion.raster.tiles import Tile, run_tiles, strip_share
 from stfusion.run import Context
 
 
@@ -44,34 +45,52 @@ class Spstfm:
     }
 
     def __init__(self, scene: Scene, context: Context) -> None:
-        training = Training.of(scene, context)
+        training = Training.of(scene, context, planes=1)
+        self._scene = scene
         self._side, self._stride = training.side, training.stride
-        self._shape = scene.shape
         self._threshold = float(context.options["change_threshold"])
         self.halo = self._side - 1
-        # Inputs and outputs, and for one band at a time two changes, two bases, and sums and counts in float64.
-        self.pixel_bytes = 4 * (scene.bands * 6 + 4) + 16
-        sample = PatchSample(scene.shape, training)
+        # The result, and one that waits; of a strip the images, and for one band at a time two changes, two bases, the
+        # sums and counts, and their quotients.
+        strip = 4 * (5 * scene.bands + 4) + 16 + 12
+        self.pixel_bytes = int(8 * scene.bands + strip_share(self.halo, training.strip) * strip)
+        self._rows = training.strip
         self._largest = np.zeros(scene.bands)
-        for part in blocks(scene.shape, PART):
-            context.stop.check()
-            outer = part.grown(self.halo, scene.shape)
-            patch = scene.read(outer)
-            between = patch.coarse[1] - patch.coarse[0]
-            sample.add(part, outer, between[:, None], patch.fine[1] - patch.fine[0] - between)
-            for band in range(scene.bands):
-                changes = _changes(patch, band)
-                rows, columns = self._lattice(part, outer)
-                self._largest[band] = max(self._largest[band], largest_change(changes, rows, columns, self._side))
+        sample = self._survey(scene, context, training)
         refit = context.options["detail"] == "refitted"
         self._dictionaries = learn_bands(sample, scene.bands, training, context, joint=True, refit=refit)
 
+    def _survey(self, scene: Scene, context: Context, training: Training) -> PatchSample:
+        """Gather the patches for training, and find the largest change of a patch in every band."""
+        sample = PatchSample(scene.shape, training)
+
+        def look(part: Tile) -> list[float]:
+            patch = scene.read(part.outer)
+            rows, columns = self._lattice(part.inner, part.outer)
+            changes = [largest_change(_changes(patch, band), rows, columns, self._side) for band in range(scene.bands)]
+            between = patch.coarse[1] - patch.coarse[0]
+            sample.add(part.inner, part.outer, between[:, None], patch.fine[1] - patch.fine[0] - between)
+            part.advance(1.0)
+            return changes
+
+        def keep(_: Box, changes: list[float]) -> None:
+            self._largest = np.maximum(self._largest, changes)
+
+        run_tiles(context, scene.shape, (PART, PART), self.halo, look, keep, SURVEYED)
+        return sample
+
     def predict(self, patch: Patch, tile: Tile, tally: Tally) -> Array:
-        """Predict the tile's inner box, band by band."""
-        values = np.empty((len(self._dictionaries), *tile.inner.shape), np.float32)
-        (top, left), (height, width) = tile.offset, tile.inner.shape
-        inner = np.s_[top : top + height, left : left + width]
-        rows, columns = self._lattice(tile.inner, tile.outer)
+        """Predict the tile's inner box strip by strip, of which the images are read one after the other."""
+        values = np.empty((self._scene.bands, *tile.inner.shape), np.float32)
+        for strip in tile.strips(self.halo, self._scene.shape, self._rows):
+            rows, columns = strip.inner.within(tile.inner)
+            self._predict_strip(self._scene.read(strip.outer), strip, values[:, rows, columns], tally)
+        return values
+
+    def _predict_strip(self, patch: Patch, strip: Tile, values: Array, tally: Tally) -> None:
+        """Predict a strip into values (bands, rows, columns), band by band."""
+        inner = strip.inner.within(strip.outer)
+        rows, columns = self._lattice(strip.inner, strip.outer)
         for band, dictionary in enumerate(self._dictionaries):
             changes = _changes(patch, band)
             bases = np.stack([fine[band] for fine in patch.fine]) + changes
@@ -80,15 +99,14 @@ class Spstfm:
                 combine_patches(
                     changes, bases, dictionary, self._largest[band], self._threshold, row, columns, self._side, sums
                 )
-                tile.advance(1 / len(rows) / len(values))
+                strip.advance(1 / len(rows) / len(values))
             total, count = sums[0][inner], sums[1][inner]
             values[band] = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
             tally.add("one pair", int(np.count_nonzero(np.isnan(bases).sum(axis=0)[inner] == 1)))
-        return values
 
     def _lattice(self, inner: Box, outer: Box) -> tuple[Indices, Indices]:
         """First rows and columns, in ``outer``, of the patches that touch ``inner``."""
-        rows, columns = self._shape
+        rows, columns = self._scene.shape
         return (
             lattice(rows, self._side, self._stride, inner.top, inner.bottom) - outer.top,
             lattice(columns, self._side, self._stride, inner.left, inner.right) - outer.left,

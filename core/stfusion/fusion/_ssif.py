@@ -9,12 +9,12 @@ import numpy as np
 from numba import njit
 
 from stfusion.errors import UserError
-from stfusion.fusion._dictionary import PART, Dictionary, PatchSample, Training, lattice, learn_bands
+from stfusion.fusion._dictionary import PART, SURVEYED, Dictionary, PatchSample, Training, lattice, learn_bands
 from stfusion.fusion._fuse import Tally, fuse
 from stfusion.fusion._pursuit import Doubles, Indices, patch_detail
 from stfusion.fusion._scene import Patch, Scene, reflectance_unit
-from stfusion.raster.source import Array, Box, blocks
-from stfusion.raster.tiles import Tile
+from stfusion.raster.source import Array, Box
+from stfusion.raster.tiles import Tile, run_tiles, strip_share
 from stfusion.run import Context
 
 #: Sharpened reflectance at the first date below which a ratio says nothing, and the contrast stays.
@@ -42,8 +42,8 @@ class Ssif:
 
     def __init__(self, scene: Scene, context: Context) -> None:
         options = context.options
-        self._training = Training.of(scene, context)
-        self._shape = scene.shape
+        self._training = Training.of(scene, context, planes=2)
+        self._scene = scene
         intermediate = int(options["intermediate"])
         if intermediate and intermediate % 2 == 0:
             raise UserError(f"The intermediate resolution is {intermediate} fine pixels; take an odd number, or 0.")
@@ -54,49 +54,62 @@ class Ssif:
         self._dark = _DARK * reflectance_unit(context, scene.reference)
         # Each layer reaches as far as a patch and the derivative at its edge do.
         self.halo = self._training.side * len(self._widths) + self._widths[0] // 2
-        # Inputs and outputs; for one band at a time, both dates in float64 with their sums, counts and derivatives.
-        self.pixel_bytes = 4 * scene.bands * 5 + 8 * 12
-        self._layers = self._train(scene, context)
+        # The result, and one that waits; of a strip the images, and for one band at a time both dates, in float64
+        # sharpened and as they are combined, and derivatives, sums and counts.
+        share = strip_share(self.halo, self._training.strip)
+        self.pixel_bytes = int(8 * scene.bands + share * (4 * (3 * scene.bands + 4) + 8 * 8))
+        self._layers = [
+            learn_bands(sample, scene.bands, self._training, context, joint=False, refit=True)
+            for sample in self._survey(scene, context)
+        ]
 
-    def _train(self, scene: Scene, context: Context) -> list[list[Dictionary]]:
+    def _survey(self, scene: Scene, context: Context) -> list[PatchSample]:
+        """Gather the patches for training, for every layer."""
         samples = [PatchSample(scene.shape, self._training) for _ in self._widths]
-        for part in blocks(scene.shape, PART):
-            context.stop.check()
-            outer = part.grown(self.halo, scene.shape)
-            patch = scene.read(outer)
+
+        def look(part: Tile) -> None:
+            patch = scene.read(part.outer)
             low = patch.coarse[0]
             for sample, width in zip(samples, self._widths, strict=True):
                 high = np.stack([box_mean(band, width) for band in patch.fine[0]])
-                sample.add(part, outer, np.stack([derivatives(band) for band in low]), high - low)
+                sample.add(part.inner, part.outer, np.stack([derivatives(band) for band in low]), high - low)
                 low = high
-        return [learn_bands(each, scene.bands, self._training, context, joint=False, refit=True) for each in samples]
+            part.advance(1.0)
+
+        run_tiles(context, scene.shape, (PART, PART), self.halo, look, lambda *_: None, SURVEYED)
+        return samples
 
     def predict(self, patch: Patch, tile: Tile, tally: Tally) -> Array:
-        """Predict the tile's inner box, band by band."""
-        (top, left), (height, width) = tile.offset, tile.inner.shape
-        inner = np.s_[top : top + height, left : left + width]
-        values = np.empty((len(patch.target), height, width), np.float32)
+        """Predict the tile's inner box strip by strip, of which the images are read one after the other."""
+        values = np.empty((self._scene.bands, *tile.inner.shape), np.float32)
+        for strip in tile.strips(self.halo, self._scene.shape, self._training.strip):
+            rows, columns = strip.inner.within(tile.inner)
+            self._predict_strip(self._scene.read(strip.outer), strip, values[:, rows, columns], tally)
+        return values
+
+    def _predict_strip(self, patch: Patch, strip: Tile, values: Array, tally: Tally) -> None:
+        """Predict a strip into values (bands, rows, columns), band by band."""
+        inner = strip.inner.within(strip.outer)
         for band in range(len(values)):
             first, second = patch.coarse[0][band], patch.target[band]
             for number, resolution in enumerate(self._widths):
-                # What the layers after this one need around the tile.
-                needed = tile.inner.grown((len(self._widths) - 1 - number) * self._training.side, self._shape)
+                # What the layers after this one need around the strip.
+                needed = strip.inner.grown((len(self._widths) - 1 - number) * self._training.side, self._scene.shape)
                 dictionary = self._layers[number][band]
                 share = 1 / len(values) / len(self._widths) / 2
-                sharp = [self._sharpen(image, dictionary, needed, tile, share) for image in (first, second)]
+                sharp = [self._sharpen(image, dictionary, needed, strip, share) for image in (first, second)]
                 first = box_mean(patch.fine[0][band], resolution)
                 second = self._modulate(first, *sharp)
             values[band] = second[inner]
             tally.add("dark", int(np.count_nonzero(sharp[0][inner] < self._dark)) if self._limit else 0)
-        return values
 
     def _sharpen(self, image: Array, dictionary: Dictionary, needed: Box, tile: Tile, share: float) -> Doubles:
         """An image (rows, columns) of the tile's outer box with the detail of a dictionary, where it is needed."""
         planes = derivatives(image)
         sums = np.zeros((2, *image.shape))
         side, stride = self._training.side, self._training.stride
-        rows = lattice(self._shape[0], side, stride, needed.top, needed.bottom) - tile.outer.top
-        columns = lattice(self._shape[1], side, stride, needed.left, needed.right) - tile.outer.left
+        rows = lattice(self._scene.shape[0], side, stride, needed.top, needed.bottom) - tile.outer.top
+        columns = lattice(self._scene.shape[1], side, stride, needed.left, needed.right) - tile.outer.left
         for row in rows:
             add_details(planes, dictionary, row, columns, side, sums)
             tile.advance(share / len(rows))

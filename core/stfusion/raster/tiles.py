@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 _LARGEST = 1024
 _SMALLEST = 64
 #: Rows of a strip.
-_STRIP = 64
+STRIP = 64
 #: Rows of a tile that are much of it, by which the memory of a strip is counted.
 _USUAL = 512
 
@@ -43,20 +43,20 @@ class Tile:
         rows, columns = self.inner.shape
         self._advance(share * rows * columns)
 
-    def strips(self, halo: int, shape: tuple[int, int]) -> Iterator[Tile]:
+    def strips(self, halo: int, shape: tuple[int, int], rows: int = STRIP) -> Iterator[Tile]:
         """The tile in strips of rows, each with its own halo: for what needs much memory for every pixel.
 
         ``shape`` has the rows and columns of the scene.
         """
-        for top in range(self.inner.top, self.inner.bottom, _STRIP):
-            bottom = min(top + _STRIP, self.inner.bottom)
+        for top in range(self.inner.top, self.inner.bottom, rows):
+            bottom = min(top + rows, self.inner.bottom)
             inner = Box(top, bottom, self.inner.left, self.inner.right)
             yield replace(self, inner=inner, outer=inner.grown(halo, shape))
 
 
-def strip_share(halo: int) -> float:
+def strip_share(halo: int, rows: int = STRIP) -> float:
     """The share of a usual tile that a strip with its halo makes up (0..1)."""
-    return (_STRIP + 2 * halo) / (_USUAL + 2 * halo)
+    return (rows + 2 * halo) / (_USUAL + 2 * halo)
 
 
 def working_bytes(context: Context) -> int:
