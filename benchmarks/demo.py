@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -64,7 +63,7 @@ def demonstrate(name: str, out: Path, further: list[str]) -> None:
     for old in ("fused.tif", "summary.json", "report.html", f"{name}.png"):
         (out / old).unlink(missing_ok=True)
     files = prepare(name, work)
-    settings = ",".join(f"{METHOD}.{setting}" for setting in (f"window={window(scene.ratio)}", *further))
+    settings = ",".join(f"{METHOD}.{setting}" for setting in further)
     report = work / "report"
     started = time.monotonic()
     compare(files, {"OPTIONS": settings, "RATIO": scene.ratio, "UNIT": scene.unit}, report, out)
@@ -81,11 +80,6 @@ def demonstrate(name: str, out: Path, further: list[str]) -> None:
     for what, file in (("Fused image", "fused.tif"), ("Picture", f"{name}.png"), ("Report", "report.html"),
                        ("Numbers", "summary.json")):
         print(f"{what + ':':<13}{out / file}")
-
-
-def window(ratio: int) -> int:
-    """Side of the moving window: three coarse pixels around the central fine pixel."""
-    return 2 * math.ceil(1.5 * ratio) + 1
 
 
 def opened(path: Path) -> Source:

@@ -17,10 +17,9 @@ from typing import Any
 
 from rasterio.errors import NotGeoreferencedWarning
 
-from demo import window
 from measure import fingerprint
 from scenes import ROOT, SCENES, Files, Scene, prepare
-from stfusion import job, registry
+from stfusion import job
 from stfusion.errors import EnvironmentFault, StfError
 from stfusion.protocol import TextReporter
 from stfusion.run import run
@@ -31,9 +30,9 @@ WORK = ROOT / "build" / "results"
 HEAD = """# Results
 
 Errors of all methods against the true image, made by `make results`, which anyone can run who has the data: one
-`stfusion compare` for every scene. Methods run with their defaults; only windows of 51 fine pixels, which fit a ratio
-of 16, are made three coarse pixels wide. RMSE in reflectance (of the vegetation indices at Bahia: in their own unit),
-means over the bands, and in brackets the structural similarity SSIM. The smallest RMSE of a scene is bold.
+`stfusion compare` for every scene. Methods run with their defaults. RMSE in reflectance (of the vegetation indices at
+Bahia: in their own unit), means over the bands, and in brackets the structural similarity SSIM. The smallest RMSE of a
+scene is bold.
 
 A method is worth its time where it beats all three baselines: a copy of the fine image, the upsampled coarse image, and
 the fine image plus the upsampled coarse difference. The last columns count on how many scenes it does, and give the
@@ -50,8 +49,6 @@ Methods for one pair, and the baselines, get the pair that is nearer to the targ
 
 """
 
-#: Default of windows that were made for Landsat and MODIS: three coarse pixels of a ratio of 16.
-FITS_MODIS = 51
 #: Options that are worth a line of their own: title, method and setting.
 VARIANTS = {
     "STARFM, direct weights": ("starfm", "starfm.logarithmic=false"),
@@ -98,22 +95,11 @@ def _run(name: str, order: dict[str, Any]) -> Found:
 
 def _order(scene: Scene, files: Files, report: Path, method: str, setting: str) -> dict[str, Any]:
     """The job of a comparison: of all methods, or of one with a setting of its own."""
-    # The comparison leaves out the methods whose images are missing, and refuses options of these.
-    compared = [
-        each for each in registry.methods().values()
-        if each.operation == "fuse" and method in ("", each.id)
-        and all(role.id in files.inputs for role in each.roles if role.required)
-    ]
-    settings = [
-        f"{each.id}.window={window(scene.ratio)}"
-        for each in compared for option in each.options if option.id == "window" and option.default == FITS_MODIS
-    ]
-    settings += [setting] if setting else []
     inputs = {role: {"path": str(path)} for role, path in (*files.inputs.items(), ("reference", files.truth))}
     return {
         "operation": "compare", "method": "compare", "inputs": inputs, "outputs": {"output": str(report)},
         "options": {
-            "unit": scene.unit, "ratio": scene.ratio, "methods": method, "options": ",".join(settings),
+            "unit": scene.unit, "ratio": scene.ratio, "methods": method, "options": setting,
         },
     }
 

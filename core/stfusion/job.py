@@ -223,7 +223,7 @@ def _check_range(option: Option, value: float) -> None:
         raise UserError(
             f"'{option.title}' ({option.id}) is {value:g}; it has to be {_limits(option.minimum, option.maximum)}."
         )
-    if option.odd and value % 2 == 0:
+    if option.odd and value != 0 and value % 2 == 0:
         raise UserError(f"'{option.title}' ({option.id}) is {value:g}, an even number; take {value + 1:g}.")
 
 

@@ -29,8 +29,7 @@ def problems(method: Declaration, given: Given) -> Iterator[str]:
     for declared in method.parameters:
         if declared.kind == "bands":
             yield from _band_problems(declared, layers, given)
-        elif declared.odd and given.value(declared) % 2 == 0:
-            value = given.value(declared)
+        elif declared.odd and (value := given.value(declared)) != 0 and value % 2 == 0:
             yield f"'{declared.title}' is {value}, an even number; take {value + 1}."
         elif declared.kind == "raster_out":
             yield from _output_problems(method, declared, layers, given)

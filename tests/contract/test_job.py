@@ -72,7 +72,7 @@ def test_an_exported_job_is_the_same_job(example: Path, tmp_path: Path) -> None:
         ({"outputs": []}, "outputs"),
         ({"inputs": {"fine": {"path": "f.tif"}}}, "Coarse image of the pair"),
         ({"options": {"window": 50}}, "even number; take 51"),
-        ({"options": {"window": 1001}}, "between 3 and 501"),
+        ({"options": {"window": 1001}}, "between 0 and 501"),
         ({"options": {"windows": 51}}, "windows"),
         ({"options": {"fine_uncertainty": float("nan")}}, "fine_uncertainty"),
         ({"seed": -1}, "seed"),

@@ -188,6 +188,16 @@ def test_window_larger_than_the_image(scene: Scene) -> None:
     scene.accepted(window=59)
 
 
+def test_the_window_is_three_coarse_pixels_wide(scene: Scene) -> None:
+    fused, outcome = scene.accepted(window=0)
+    assert "The window is 31 fine pixels wide." in outcome.said.of("log")
+    np.testing.assert_array_equal(fused, scene.accepted(window=31)[0])
+
+
+def test_window_without_neighbours(scene: Scene) -> None:
+    assert scene.refused(window=1).endswith("which has no neighbours; take at least 3, or 0.")
+
+
 def test_even_window(scene: Scene) -> None:
     assert scene.refused(window=50) == "'Window (fine pixels)' (window) is 50, an even number; take 51."
 

@@ -185,22 +185,8 @@ def test_settings_of_the_comparison_follow_the_scene(tmp_path):
     files = scenes.Files({role: tmp_path / f"{role}.tif" for role in roles}, tmp_path / "truth.tif")
     order = results._order(scene, files, tmp_path / "report", "starfm", "starfm.logarithmic=true")
     assert order["options"] == {
-        "unit": 10_000.0, "ratio": 7, "methods": "starfm", "options": "starfm.window=23,starfm.logarithmic=true"
+        "unit": 10_000.0, "ratio": 7, "methods": "starfm", "options": "starfm.logarithmic=true"
     }
     assert order["inputs"] == {
         role: {"path": str(tmp_path / f"{role}.tif")} for role in roles
     } | {"reference": {"path": str(tmp_path / "truth.tif")}}
-
-
-def test_options_are_given_to_the_methods_that_can_run_with_the_pairs(monkeypatch, tmp_path):
-    starfm = registry.methods()["starfm"]
-    demanding = replace(starfm, id="demanding", roles=tuple(replace(role, required=True) for role in starfm.roles))
-    monkeypatch.setattr(results.registry, "methods", lambda: {"starfm": starfm, "demanding": demanding})
-    scene = scenes.SCENES["simulated"]
-    one = {role: tmp_path / role for role in ("fine", "coarse", "target")}
-    for images, expected in (
-        (one, "starfm.window=49"),
-        ({**one, "fine2": tmp_path / "4", "coarse2": tmp_path / "5"}, "starfm.window=49,demanding.window=49"),
-    ):
-        order = results._order(scene, scenes.Files(images, tmp_path / "truth"), tmp_path / "report", "", "")
-        assert order["options"]["options"] == expected

@@ -28,7 +28,7 @@ if os.environ.get("FAKE_FAILS"):
     print("no such algorithm")
     sys.exit(1)
 given = dict(word.split("=", 1) for word in sys.argv[sys.argv.index("--") + 1:])
-assert sys.argv[1:3] == ["run", "stf:compare"] and given["OPTIONS"] == "starfm.window=49,starfm.logarithmic=true"
+assert sys.argv[1:3] == ["run", "stf:compare"] and given["OPTIONS"] == "starfm.logarithmic=true"
 assert "PYTHONPATH" not in os.environ and os.environ["QT_QPA_PLATFORM"] == "offscreen"
 profile = os.path.join(os.environ["QGIS_CUSTOM_CONFIG_PATH"], "profiles", "default")
 assert os.path.isfile(os.path.join(profile, "python", "plugins", "stf_qgis_plugin", "metadata.txt"))
@@ -165,10 +165,6 @@ def test_baselines_of_the_boreal_forest_are_the_published_ones(tmp_path, monkeyp
         found = json.loads((folder / "results.json").read_text(encoding="utf-8"))["methods"]
         for method, errors in expected.items():
             assert found[method]["rmse"]["bands"] == pytest.approx(errors, rel=0.002)
-
-
-def test_window_holds_three_coarse_pixels_and_is_odd():
-    assert [demo.window(ratio) for ratio in (2, 7, 16, 30)] == [7, 23, 49, 91]
 
 
 def test_demo_from_end_to_end_with_a_fake_qgis(staged, monkeypatch, capsys):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from stfusion.fusion._estarfm_kernels import CONVERSIONS, KINDS, Rules, predict_rows
 from stfusion.fusion._estarfm_tables import Codes, Floats, Mask, Tables, empty_tables, tabulate
 from stfusion.fusion._fuse import Tally, fuse
-from stfusion.fusion._scene import Patch, Scene, check_window, reflectance_unit
+from stfusion.fusion._scene import Patch, Scene, moving_window, reflectance_unit
 from stfusion.raster.source import Array, blocks
 from stfusion.raster.statistics import moments
 from stfusion.raster.tiles import Tile, strip_share
@@ -48,8 +48,7 @@ class Estarfm:
 
     def __init__(self, scene: Scene, context: Context) -> None:
         options = context.options
-        window = int(options["window"])
-        check_window(window, scene)
+        window = moving_window(context, scene)
         self.halo = window // 2
         self._bands = scene.bands
         unit = reflectance_unit(context, scene.reference)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from stfusion.run import Context
 _SWAPPED = 0.75
 #: Ratio of the ranges of two images from which they are said to have different scales.
 _SCALES_APART = 20.0
+#: Three coarse pixels of a ratio near 17, as MODIS has to Landsat; and the largest window that may be asked for.
+_USUAL_WINDOW, _LARGEST_WINDOW = 51, 501
 
 
 @dataclass(frozen=True)
@@ -269,13 +272,39 @@ def _or_none(value: float | None) -> str:
     return "not set" if value is None else f"{value:g}"
 
 
+def moving_window(context: Context, scene: Scene) -> int:
+    """Side of the moving window in fine pixels, odd: the user's, or three coarse pixels as far as the image reaches.
+
+    Raises
+    ------
+    UserError
+        The user's window is larger than the image, or a single pixel.
+    """
+    window = int(context.options["window"])
+    if window == 1:
+        raise UserError("'Window (fine pixels)' (window) is 1, which has no neighbours; take at least 3, or 0.")
+    if window:
+        check_window(window, scene)
+        return window
+    grids = scene.target.source.grid, scene.reference.grid
+    wanted = _USUAL_WINDOW if scene.target.same_grid else 2 * math.ceil(1.5 * max(pixel_ratio(*grids))) + 1
+    window = max(3, min(wanted, _LARGEST_WINDOW, _odd(min(scene.shape))))
+    context.reporter.log(f"The window is {window} fine pixels wide.")
+    return window
+
+
+def _odd(number: int) -> int:
+    """The largest odd number up to another."""
+    return (number - 1) // 2 * 2 + 1
+
+
 def check_window(window: int, scene: Scene) -> None:
     """Refuse a moving window (its side, in fine pixels) that is larger than the image."""
     rows, columns = scene.shape
     if window > min(rows, columns):
         raise UserError(
             f"The window of {window} pixels is larger than {scene.reference} ({columns} x {rows} pixels); "
-            f"take an odd window of at most {(min(rows, columns) - 1) // 2 * 2 + 1}."
+            f"take an odd window of at most {_odd(min(rows, columns))}."
         )
 
 

@@ -102,6 +102,19 @@ RATIO = Option(
     maximum=200,
 )
 
+MOVING_WINDOW = Option(
+    "window",
+    "integer",
+    "Window (fine pixels)",
+    0,
+    "Side of the moving window in fine pixels, odd. 0 takes three coarse pixels, or 51 where the coarse images lie on "
+    "the fine grid already.",
+    minimum=0,
+    maximum=501,
+    odd=True,
+    advanced=False,
+)
+
 CLASSES = Option(
     "classes",
     "integer",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from stfusion.errors import UserError
 from stfusion.fusion._fuse import Tally, fuse
 from stfusion.fusion._kernels import FAR_AWAY, accumulate, accumulate_jointly, classify, margin
-from stfusion.fusion._scene import Patch, Scene, check_window, reflectance_unit
+from stfusion.fusion._scene import Patch, Scene, moving_window, reflectance_unit
 from stfusion.raster.source import Array
 from stfusion.raster.statistics import moments, sample_pixels
 from stfusion.raster.tiles import Tile, strip_share
@@ -53,8 +53,7 @@ class Starfm:
 
     def __init__(self, scene: Scene, context: Context) -> None:
         options = context.options
-        window = int(options["window"])
-        check_window(window, scene)
+        window = moving_window(context, scene)
         self.halo = window // 2
         unit = reflectance_unit(context, scene.reference)
         fine, coarse = (float(options[f"{sensor}_uncertainty"]) * unit for sensor in ("fine", "coarse"))

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from stfusion.declaration import Method, Option
-from stfusion.fusion._shared import FIRST_PAIR, GROUP, PREDICTION, RESAMPLING, SECOND_PAIR, TARGET, UNIT
+from stfusion.fusion._shared import (
+    FIRST_PAIR,
+    GROUP,
+    MOVING_WINDOW,
+    PREDICTION,
+    RESAMPLING,
+    SECOND_PAIR,
+    TARGET,
+    UNIT,
+)
 
 METHOD = Method(
     id="estarfm",
@@ -28,17 +37,7 @@ METHOD = Method(
     doi="10.1016/j.rse.2010.05.032",
     roles=(*FIRST_PAIR, TARGET, *SECOND_PAIR),
     options=(
-        Option(
-            "window",
-            "integer",
-            "Window (fine pixels)",
-            51,
-            "Side of the moving window in fine pixels, odd; about three coarse pixels wide.",
-            minimum=3,
-            maximum=501,
-            odd=True,
-            advanced=False,
-        ),
+        MOVING_WINDOW,
         Option(
             "classes",
             "integer",

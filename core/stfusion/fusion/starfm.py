@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from stfusion.declaration import Method, Option
-from stfusion.fusion._shared import FIRST_PAIR, GROUP, PREDICTION, RESAMPLING, SECOND_PAIR_OPTIONAL, TARGET, UNIT
+from stfusion.fusion._shared import (
+    FIRST_PAIR,
+    GROUP,
+    MOVING_WINDOW,
+    PREDICTION,
+    RESAMPLING,
+    SECOND_PAIR_OPTIONAL,
+    TARGET,
+    UNIT,
+)
 
 METHOD = Method(
     id="starfm",
@@ -27,17 +36,7 @@ METHOD = Method(
     doi="10.1109/TGRS.2006.872081",
     roles=(*FIRST_PAIR, TARGET, *SECOND_PAIR_OPTIONAL),
     options=(
-        Option(
-            "window",
-            "integer",
-            "Window (fine pixels)",
-            51,
-            "Side of the moving window in fine pixels, odd; about three coarse pixels wide.",
-            minimum=3,
-            maximum=501,
-            odd=True,
-            advanced=False,
-        ),
+        MOVING_WINDOW,
         Option(
             "classes",
             "integer",
