@@ -97,13 +97,14 @@ class Fsdaf:
         area, share = replace(tile, outer=pixels), 1 / len(self._learned)
         means, _ = similar_means(similarity, fine, scales, change, area, share)
         inner = _cut(fine, pixels, tile.inner)
-        values: Array = inner + means
-        low, high = learned.low[:, None, None], learned.high[:, None, None]
-        margin = _ROUNDING * (high - low)
-        outside = (values < low - margin) | (values > high + margin)
-        tally.add("outside", int(np.count_nonzero(outside)))
-        values[outside] = (inner + grid.spread(coarse, blocks, tile.inner))[outside]
-        return np.clip(values, low, high, out=values)
+        values: Array = np.add(inner, means, out=means)
+        for band, value, low, high in zip(range(len(values)), values, learned.low, learned.high, strict=True):
+            margin = _ROUNDING * (high - low)
+            outside = (value < low - margin) | (value > high + margin)
+            tally.add("outside", int(np.count_nonzero(outside)))
+            value[outside] = (inner[band] + grid.spread(coarse[band], blocks, tile.inner))[outside]
+            np.clip(value, low, high, out=value)
+        return values
 
     def _changes(self, patch: Patch, number: int, blocks: Box, fine: Array, coarse: Array) -> Array:
         """The change of every pixel of blocks, before it is smoothed: that of its class and its share of the residual.

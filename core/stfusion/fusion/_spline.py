@@ -24,8 +24,8 @@ Places = npt.NDArray[np.intp]
 _SIDE = 9
 #: Memory for the weights of arrangements of neighbours, and arrangements whose equations are kept solved.
 _KEPT_BYTES, _SOLVED = 2**25, 64
-#: Coarse pixels whose neighbours are gathered at once.
-_TOGETHER = 1024
+#: Memory for the coarse pixels that are computed at once, in float64.
+_AT_ONCE = 2**20
 
 
 class Spline:
@@ -69,13 +69,13 @@ class Spline:
         rows, columns = blocks.shape
         fine = np.full((rows, columns, count, s, s), np.nan, np.float32)
         around = np.lib.stride_tricks.sliding_window_view(values, self._square, axis=(1, 2))
-        first = self._first(blocks)
+        first, together = self._first(blocks), max(1, _AT_ONCE // (8 * count * s**2))
         below, beside = (start - start[0] for start in first)
         valid = ~np.isnan(around[0, below[:, None], beside].reshape(rows, columns, -1))
         for place, (y, x), mask in self._arrangements(valid, blocks):
             weights = self._weights(place, mask)
-            for begin in range(0, len(y), _TOGETHER):
-                some = y[begin : begin + _TOGETHER], x[begin : begin + _TOGETHER]
+            for begin in range(0, len(y), together):
+                some = y[begin : begin + together], x[begin : begin + together]
                 near = around[:, below[some[0]], beside[some[1]]].reshape(count, len(some[0]), -1)[..., mask]
                 # A product for each block: its bits do not depend on how many blocks there are.
                 found = np.matmul(near.transpose(1, 0, 2).astype(np.float64), weights)
