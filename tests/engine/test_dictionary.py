@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import orthogonal_mp_gram
 
 import literal_dictionary as literal
-from stfusion.errors import UserError
+from stfusion.errors import Cancelled, UserError
 from stfusion.fusion._dictionary import PatchSample, Training, lattice, learn
 from stfusion.fusion._pursuit import encode, update
 from stfusion.raster.source import Box, blocks
@@ -180,3 +180,10 @@ def test_nothing_is_learnt_where_the_coarse_image_is_constant(refit: bool) -> No
     assert learned.gram.shape == (0, 0)
     assert learned.detail.shape == (0, 25)
     assert gain == 0
+
+
+def test_training_stops_when_it_is_to() -> None:
+    rng, stop = np.random.default_rng(11), Stop()
+    stop.request()
+    with pytest.raises(Cancelled):
+        learn(rng.normal(size=(100, 1, 25)), rng.normal(size=(100, 25)), TRAINING, stop, joint=True, refit=True)

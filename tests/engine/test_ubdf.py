@@ -34,7 +34,7 @@ def attempt(
         "target": write_raster(folder / "target.tif", target, grid),
     }
     if class_map is not None:
-        paths["class_map"] = write_raster(folder / "classes.tif", class_map.astype(np.uint8))
+        paths["class_map"] = write_raster(folder / "classes.tif", class_map.astype(np.uint8), nodata=255)
     values = {"output": str(folder / "fused.tif"), **paths, **options}
     return run_method("ubdf", settings={"threads": 1}, **values)
 
@@ -179,6 +179,27 @@ def test_mirroring_transposing_permuting_bands_and_scaling(tmp_path: Path, unmix
     np.testing.assert_allclose(permuted, straight[[2, 0, 1]], rtol=1e-4, atol=1e-5)
     scaled = turned(lambda i: i * np.float32(1024) if i.ndim == 3 else i)
     np.testing.assert_allclose(scaled / 1024, straight, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("unmix", ["absolute", "change"])
+def test_shifting_the_scene_by_whole_coarse_pixels(tmp_path: Path, unmix: str) -> None:
+    """Of a larger scene, what lies a window inside the part has the values that the part alone gives."""
+    fine, classes, coarse, target = scene(12, 2, (60, 60), 4, 2)
+    whole = fuse(tmp_path, 4, fine, classes, coarse, target, window=3, unmix=unmix)
+    images = (fine[:, 8:, 12:], classes[8:, 12:], coarse[:, 2:, 3:], target[:, 2:, 3:])
+    part = fuse(tmp_path, 4, *(np.ascontiguousarray(image) for image in images), window=3, unmix=unmix)
+    np.testing.assert_allclose(part[:, 4:, 4:], whole[:, 12:, 16:], atol=1e-4)
+
+
+def test_gaps_of_the_class_map_are_a_class_of_their_own(tmp_path: Path) -> None:
+    """Pixels that the map leaves out are unmixed as well, to what they have."""
+    classes = np.kron(np.random.default_rng(20).integers(1, 4, (10, 10)), np.ones((2, 2), int))
+    true = np.array([0, 0.125, 0.25, 0.5], np.float32)[classes][None]
+    target = true.reshape(1, 5, 4, 5, 4).mean((2, 4), dtype=np.float32)
+    fine = quantised(np.random.default_rng(21), 1, 20, 20)
+    given = np.where(classes == 2, 255, classes)
+    fused = fuse(tmp_path, 4, fine, given, np.zeros_like(target), target, window=9)
+    np.testing.assert_allclose(fused, true, atol=1e-5)
 
 
 def test_a_gap_touches_only_its_window(tmp_path: Path) -> None:
