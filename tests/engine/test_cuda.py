@@ -51,6 +51,7 @@ def fuse(folder: Path, method: str, images: dict[str, str], simulated: bool, opt
         ("starfm", 1, {"window": 5, "classes": 4}),
         ("starfm", 2, {"window": 5, "classes": 2, "no_joint": True, "filter": "either", "no_logarithmic": True}),
         ("fit_fc", 1, {"window": 5, "neighbours": 6}),
+        ("vipstf", 2, {"window": 5, "neighbours": 6}),
         ("fsdaf", 1, {"window": 5, "neighbours": 6, "classes": 2}),
         ("obsum", 1, {"window": 5, "neighbours": 6, "classes": 2}),
     ],

@@ -65,20 +65,23 @@ class Vipstf:
 
     def predict(self, patch: Patch, tile: Tile, tally: Tally) -> Array:
         """Predict from the virtual pair of all pairs; where one of these has a gap, from that of the other alone."""
-        result = np.full((len(patch.fine[0]), *tile.inner.shape), np.nan, np.float32)
         inner, share = tile.inner.within(patch.box), 1 / len(self._pairs)
+        result, missing = None, np.ones(tile.inner.shape, np.bool_)
         for pair in self._pairs:
-            missing = np.isnan(result[0])
             if not (missing & ~np.isnan(patch.fine[pair.numbers[0]][0][inner])).any():
                 tile.advance(share)
                 continue
             values = self._downscaling.predict(pair, patch.fine, tile, share)
             filled = missing & ~np.isnan(values[0])
-            np.copyto(result, values, where=filled)
+            missing &= ~filled
             count = int(np.count_nonzero(filled))
             tally.add("singular", count * int(np.count_nonzero(pair.singular)))
-            tally.add("alone", count * len(result) if len(pair.numbers) < len(patch.fine) else 0)
-        return result
+            tally.add("alone", count * len(values) if len(pair.numbers) < len(patch.fine) else 0)
+            if result is None:
+                result = values
+            else:
+                np.copyto(result, values, where=filled)
+        return np.full((len(patch.fine[0]), *missing.shape), np.nan, np.float32) if result is None else result
 
 
 class _Weighting:
@@ -120,7 +123,7 @@ class _Unmixing:
         self._reach, self._prior = window // 2, max(LEAST_PRIOR, float(context.options["regularisation"]))
         self.halo = (self._reach + 1) * coarse.blocks.ratio - 1
         # Classes, and where to look up what they take; of a coarse pixel how often they are there, and their fractions.
-        self.pixel_bytes = 64 + 24 * count // coarse.blocks.ratio**2
+        self.pixel_bytes = 32 + 24 * count // coarse.blocks.ratio**2
 
     def _virtual(self, fine: Sequence[Array]) -> Array:
         """The virtual fine image, in gaps of one pair that of the other."""

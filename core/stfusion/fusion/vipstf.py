@@ -64,7 +64,7 @@ METHOD = Method(
             "Weight of the mean in the unmixing (coarse pixels)",
             1.0,
             "Draws what a class takes to the mean of the window, as if that many pure coarse pixels said so; 1 is "
-            "better than 0 in all scenes measured.",
+            "better than 0 in most scenes.",
             minimum=0.0,
             maximum=1e6,
         ),
