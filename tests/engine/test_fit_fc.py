@@ -178,6 +178,19 @@ def test_scaling_reflectance(tmp_path: Path) -> None:
     np.testing.assert_allclose(scaled / 1024, straight, rtol=1e-5, atol=1e-6)
 
 
+def test_shifting_the_scene_by_a_tile(tmp_path: Path) -> None:
+    """Invalid rows and columns before the scene move it; only beside them are residuals interpolated otherwise."""
+    images = scene(18, 2, 2, (32, 28), 4, gaps=True)
+    straight = fuse(tmp_path, 4, *images)
+    moved = [
+        np.pad(image, [(0, 0)] * (image.ndim - 2) + [(pad, 0), (pad, 0)], constant_values=np.nan)
+        for image, pad in zip(images, (64, 16, 16), strict=True)
+    ]
+    fused = fuse(tmp_path, 4, *moved)
+    np.testing.assert_allclose(fused[:, 74:, 74:], straight[:, 10:, 10:], rtol=1e-5, atol=1e-6)
+    assert np.isnan(fused[:, :64]).all()
+
+
 def test_a_gap_touches_only_its_window(tmp_path: Path) -> None:
     fine, coarse, target = scene(13, 1, 1, (40, 40), 4)
     before = fuse(tmp_path, 4, fine, coarse, target, window=7)

@@ -241,6 +241,23 @@ def test_mirroring_permuting_and_scaling(tmp_path: Path) -> None:
     np.testing.assert_allclose(fuse(tmp_path, scaled, 10, unit=1024.0) / 1024, straight, atol=3e-6)
 
 
+def test_shifting_the_scene_by_a_tile(tmp_path: Path) -> None:
+    """Invalid rows and columns before the scene move it and change nothing in it, if no two pixels are as pure."""
+    images = distinct_shares(19)
+    images["fine"][:, 33:37, 12:15] = np.nan
+    straight = fuse(tmp_path, images, 10)
+    moved = {
+        name: np.pad(image, ((0, 0), (pad, 0), (pad, 0)), constant_values=np.nan)
+        for name, image, pad in (
+            (name, images[name], 70 if name == "fine" else 7) for name in images if name != "class_map"
+        )
+    }
+    moved["class_map"] = np.pad(images["class_map"], (70, 0))
+    fused = fuse(tmp_path, moved, 10)
+    np.testing.assert_allclose(fused[:, 70:, 70:], straight, atol=3e-6)
+    assert np.isnan(fused[:, :70]).all()
+
+
 def test_a_gap_touches_only_its_surroundings(tmp_path: Path) -> None:
     """The coarse pixel of the gap, and what lies within a window of it; the classes are found elsewhere."""
     images = scene(11, ratio=4, blocks=(14, 14))
