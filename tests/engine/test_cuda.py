@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -31,8 +32,10 @@ def scene(folder: Path) -> dict[str, str]:
     return images | {"target": write_raster(folder / "target.tif", target, FINE * Affine.scale(RATIO))}
 
 
-def fuse(folder: Path, method: str, images: dict[str, str], simulated: bool, options: dict[str, Any]) -> np.ndarray:
-    """Fuse in a process of its own, since numba chooses its simulator when it is imported."""
+def fuse(
+    folder: Path, method: str, images: dict[str, str], simulated: bool, options: dict[str, Any]
+) -> tuple[np.ndarray, list[str]]:
+    """The fused image and all that is counted; in a process of its own, as numba's simulator is chosen on import."""
     out = folder / f"{simulated}.tif"
     command = [sys.executable, "-m", "stfusion", "fuse", method, "--out", str(out), "--threads", "1", "--json"]
     for name, value in {**images, **options}.items():
@@ -42,7 +45,8 @@ def fuse(folder: Path, method: str, images: dict[str, str], simulated: bool, opt
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert ('"device": "cuda:0 simulated by numba"' in done.stdout) == simulated
-    return read_raster(out)
+    said = [json.loads(line).get("message", "") for line in done.stdout.splitlines()]
+    return read_raster(out), sorted(text for text in said if " values (" in text)
 
 
 @pytest.mark.parametrize(
@@ -50,14 +54,22 @@ def fuse(folder: Path, method: str, images: dict[str, str], simulated: bool, opt
     [
         ("starfm", 1, {"window": 5, "classes": 4}),
         ("starfm", 2, {"window": 5, "classes": 2, "no_joint": True, "filter": "either", "no_logarithmic": True}),
+        ("estarfm", 2, {"window": 5, "classes": 1, "conversion": "regression", "least_change": 0.2}),
+        ("estarfm", 2, {"window": 7, "classes": 1, "conversion": "weighted", "block": 5}),
+        ("estarfm", 2, {"window": 5, "classes": 1, "conversion": "weighted", "bias_correction": True}),
+        ("estarfm", 2, {"window": 5, "classes": 1, "conversion": "one", "bias_correction": True}),
         ("fit_fc", 1, {"window": 5, "neighbours": 6}),
         ("vipstf", 2, {"window": 5, "neighbours": 6}),
+        ("rasdf", 1, {}),
         ("fsdaf", 1, {"window": 5, "neighbours": 6, "classes": 2}),
         ("obsum", 1, {"window": 5, "neighbours": 6, "classes": 2}),
     ],
 )
 def test_equals_the_processor(tmp_path: Path, method: str, pairs: int, options: dict[str, Any]) -> None:
     images = {name: path for name, path in scene(tmp_path).items() if pairs == 2 or not name.endswith("2")}
-    card, processor = (fuse(tmp_path, method, images, simulated, options) for simulated in (True, False))
+    (card, counted), (processor, expected) = (
+        fuse(tmp_path, method, images, simulated, options) for simulated in (True, False)
+    )
     np.testing.assert_allclose(card, processor, rtol=1e-4, atol=1e-6)
+    assert counted == expected
     assert np.isfinite(card).mean() > 0.5

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 
 from numba import njit
+from numba.extending import register_jitable
 
 #: Decorator of a kernel.
 compiled = njit(nogil=True, cache=True, error_model="numpy")
+#: Decorator of what kernels of the processor and of a CUDA card call alike. It stays Python for numba's simulated card.
+shared = register_jitable
 
 
 def _set_up_without_scipy() -> None:

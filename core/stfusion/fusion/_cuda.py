@@ -18,9 +18,9 @@ from stfusion.fusion._starfm import Place
 from stfusion.raster.source import Array
 
 #: Threads of a block: columns and rows.
-_BLOCK = (32, 4)
-#: Memory of the card for the keys of the windows that are searched at the same time.
-_SCRATCH = 2**28
+BLOCK = (32, 4)
+#: Part of the card's free memory that one thread takes for windows that are searched at the same time.
+_PART = 1 / 16
 _LARGEST = float(np.finfo(np.float32).max)
 #: First steps down from the largest number.
 _DOWN = 2.0**-16
@@ -31,12 +31,12 @@ def starfm(
 ) -> Callable[[int, int], None]:
     """Ready to compute STARFM's sums, some rows at a time; all guides decide for all bands."""
     either, spatial, top, left = place
-    images = [_send(image) for image in (guides, thresholds, parts, bounds, spatial)]
+    images = [send(image) for image in (guides, thresholds, parts, bounds, spatial)]
     results = cuda.to_device(sums)
 
     def compute(begin: int, end: int) -> None:
         for band in range(sums.shape[1]):
-            _starfm[_blocks(sums.shape[3], end - begin), _BLOCK](*images, either, band, top, left, begin, end, results)
+            _starfm[blocks(sums.shape[3], end - begin), BLOCK](*images, either, band, top, left, begin, end, results)
         results.copy_to_host(sums)
 
     return compute
@@ -84,13 +84,22 @@ def _starfm(
         sums[1, band, row, column] += weights
 
 
-def _send(image: Array) -> Any:
-    """The image in the memory of the card, which takes whole arrays only."""
-    return cuda.to_device(np.ascontiguousarray(image))
+def send(given: Any) -> Any:
+    """An array, or those of a named tuple, in the memory of the card, which takes whole arrays only."""
+    if isinstance(given, np.ndarray):
+        return cuda.to_device(np.ascontiguousarray(given))
+    return type(given)(*map(send, given)) if isinstance(given, tuple) else given
 
 
-def _blocks(columns: int, rows: int) -> tuple[int, int]:
-    return -(-columns // _BLOCK[0]), -(-rows // _BLOCK[1])
+def blocks(columns: int, rows: int) -> tuple[int, int]:
+    """How many blocks cover these columns and rows."""
+    return -(-columns // BLOCK[0]), -(-rows // BLOCK[1])
+
+
+def room(row_bytes: int, rows: int) -> int:
+    """How many of the rows, each of which needs this memory, are computed at the same time."""
+    free = cuda.current_context().get_memory_info()[0]
+    return max(1, int(min(rows, _PART * free / row_bytes)))
 
 
 def means(
@@ -109,13 +118,13 @@ def means(
 ) -> None:
     """Means over the most similar pixels of a window; see :func:`stfusion.fusion._similar.similar_means`."""
     rows, columns = numbers.shape
-    given = [None if image is None else _send(image) for image in (guides, scales, images, limits, spatial)]
+    given = [send(image) for image in (guides, scales, images, limits, spatial)]
     results = cuda.to_device(means), cuda.to_device(numbers)
-    strip = max(1, min(rows, _SCRATCH // (4 * spatial.size * columns)))
-    keys = cuda.device_array((strip, columns, spatial.size), np.float32)
+    strip = room(4 * spatial.size * columns, rows)
+    keys = cuda.device_array((spatial.size, strip, columns), np.float32)
     for begin in range(0, rows, strip):
         end = min(begin + strip, rows)
-        grid = _blocks(columns, end - begin), _BLOCK
+        grid = blocks(columns, end - begin), BLOCK
         _means[grid](*given, squared, count, min(most, _LARGEST), top, left, begin, end, keys, *results)
     results[0].copy_to_host(means)
     results[1].copy_to_host(numbers)
@@ -144,7 +153,7 @@ def _means(
     if row >= end or column >= numbers.shape[1]:
         return
     size, y, x = spatial.shape[0], top + row, left + column
-    keys = scratch[row - begin, column]
+    keys = scratch[:, row - begin, column]
     if math.isnan(guides[0, y, x]):
         return
     for place in range(size * size):

@@ -8,8 +8,20 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from stfusion.fusion._estarfm_kernels import CONVERSIONS, KINDS, Rules, predict_rows
-from stfusion.fusion._estarfm_tables import Codes, Floats, Mask, Tables, empty_tables, tabulate
+from stfusion.fusion._estarfm_kernels import predict_rows
+from stfusion.fusion._estarfm_pixel import CONVERSIONS, KINDS, Rules
+from stfusion.fusion._estarfm_tables import (
+    Codes,
+    Floats,
+    Images,
+    Mask,
+    Sizes,
+    Tables,
+    empty_tables,
+    plain_codes,
+    sizes,
+    tabulate,
+)
 from stfusion.fusion._fuse import Tally, fuse
 from stfusion.fusion._scene import Patch, Scene, moving_window, reflectance_unit
 from stfusion.raster.source import Array, blocks
@@ -71,13 +83,14 @@ class Estarfm:
         self._middle = _middle(scene)
         self._codes = _codes(scene)
         self._scene = scene
+        self._cuda = context.device.cuda
         self.pixel_bytes = self._count_bytes()
 
     def _count_bytes(self) -> int:
         """The output, and images and tables of a strip with half a window around it, as a part of a usual tile."""
-        tables = self._empty_tables(1, 1, whole=False)
-        cell = sum(table.nbytes for table in tables) / tables.unlikeness.size
-        return int(4 * self._bands + strip_share(self.halo) * (20 * self._bands + 4 + cell))
+        size = self._sizes(1, 1)
+        cell = 4 * (2 * self._bands + 1 + size.moments + size.changes)
+        return int(4 * self._bands + strip_share(self.halo) * (36 * self._bands + 4 + cell))
 
     def predict(self, patch: Patch, tile: Tile, tally: Tally) -> Array:
         """Predict the tile's inner box strip by strip, of which the images are read one after the other."""
@@ -120,37 +133,41 @@ class Estarfm:
     ) -> None:
         """Predict the wanted pixels of a strip from two pairs."""
         rules = self._rules._replace(limits=np.concatenate([self._limits[pair] for pair in pairs], axis=-1))
-        codes, tables = self._tabulate(patch, strip, pairs, valid)
-        rows, columns = strip.inner.shape
+        fine, coarse = (np.concatenate([images[pair] for pair in pairs]) for images in (patch.fine, patch.coarse))
+        images, (rows, columns) = Images(fine, coarse, patch.target), strip.inner.shape
+        origin = strip.inner.top, strip.inner.left
+        corner = strip.offset[0] - self.halo, strip.offset[1] - self.halo
+        # A second pass, over what one pair alone knows, is mostly short.
+        share = 1.0 if pairs == (0, 1) else 0.0
+        size = self._sizes(rows, columns)
+        if self._cuda:
+            from stfusion.fusion import _estarfm_cuda
+
+            _estarfm_cuda.predict(images, valid, corner, self._middle, size, rules, wanted, origin, values, counts)
+            strip.advance(share)
+            return
+        codes, tables = self._tabulate(images, valid, corner, pairs, size)
         step = max(1, _VISITS // (rules.distance.size * columns * 2 * self._bands))
         for begin in range(0, rows, step):
             end = min(begin + step, rows)
-            origin = strip.inner.top, strip.inner.left
             predict_rows(tables, codes, rules, wanted, origin, begin, end, values, counts)
-            # A second pass, over what one pair alone knows, is mostly short.
-            strip.advance((end - begin) / rows if pairs == (0, 1) else 0.0)
+            strip.advance((end - begin) / rows * share)
 
-    def _tabulate(self, patch: Patch, strip: Tile, pairs: tuple[int, int], valid: Mask) -> tuple[Codes, Tables]:
+    def _tabulate(
+        self, images: Images, valid: Mask, corner: tuple[int, int], pairs: tuple[int, int], size: Sizes
+    ) -> tuple[Codes, Tables]:
         """The tables of a strip, with whole numbers where these can tell all fine values."""
-        first, second = pairs
-        images = (patch.fine[first], patch.fine[second]), (patch.coarse[first], patch.coarse[second]), patch.target
-        corner = strip.offset[0] - self.halo, strip.offset[1] - self.halo
-        known, whole = False, self._codes is not None
-        while not known:
-            codes, tables = self._encoding(pairs, *strip.inner.shape, whole)
-            known, whole = tabulate(*images, valid, *corner, self._middle, codes, tables), False
+        if self._codes is not None:
+            codes, tables = Codes(*(v[list(pairs)].reshape(-1) for v in self._codes)), empty_tables(size, whole=True)
+            if tabulate(images, valid, *corner, self._middle, codes, tables):
+                return codes, tables
+        codes, tables = plain_codes(self._bands), empty_tables(size, whole=False)
+        tabulate(images, valid, *corner, self._middle, codes, tables)
         return codes, tables
 
-    def _encoding(self, pairs: tuple[int, int], rows: int, columns: int, whole: bool) -> tuple[Codes, Tables]:
-        """The codes of the fine values of two pairs, as whole numbers or as they are, and memory for their tables."""
-        codes = Codes(np.ones(2 * self._bands), np.zeros(2 * self._bands))
-        if whole and self._codes is not None:
-            codes = Codes(*(values[list(pairs)].reshape(-1) for values in self._codes))
-        return codes, self._empty_tables(rows, columns, whole)
-
-    def _empty_tables(self, rows: int, columns: int, whole: bool) -> Tables:
+    def _sizes(self, rows: int, columns: int) -> Sizes:
         needs_moments = CONVERSIONS[self._rules.conversion] != "one"
-        return empty_tables(rows, columns, self.halo, self._bands, whole, needs_moments, self._rules.unbiased)
+        return sizes(rows, columns, self.halo, self._bands, needs_moments, self._rules.unbiased)
 
 
 def _codes(scene: Scene) -> Codes | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from stfusion.fusion._compile import compiled
+from stfusion.fusion._compile import compiled, shared
 from stfusion.fusion._lanes import ADDED, LANES
 from stfusion.raster.source import Array
 
@@ -21,6 +22,14 @@ NO_VALUE, NO_CODE = 1e30, 65535
 _MOMENTS = 6
 
 
+class Images(NamedTuple):
+    """The fine and the coarse images of both dates (2 bands, H, W), and the coarse one of the target date."""
+
+    fine: Array
+    coarse: Array
+    target: Array
+
+
 class Codes(NamedTuple):
     """How guides tell fine values: a fine value is a guide x scale + offset, each (2 bands).
 
@@ -31,8 +40,13 @@ class Codes(NamedTuple):
     offset: Floats
 
 
+def plain_codes(bands: int) -> Codes:
+    """Those of guides that are the fine values."""
+    return Codes(np.ones(2 * bands), np.zeros(2 * bands))
+
+
 class Tables(NamedTuple):
-    """The tables of a strip with half a window around it, and :data:`LANES` columns more; C is the target's value.
+    """The tables of a strip with half a window around it; those of a processor have more columns. C is of the target.
 
     guides
         (2 bands, rows, columns): fine values of both dates, as the codes say.
@@ -51,29 +65,43 @@ class Tables(NamedTuple):
     changes: Array
 
 
-def empty_tables(
-    rows: int, columns: int, half: int, bands: int, whole: bool, with_moments: bool, with_coarse: bool
-) -> Tables:
-    """Memory for the tables of a strip with these rows and columns, and half a window around it."""
-    shape = (rows + 2 * half, columns + 2 * half + LANES)
+class Sizes(NamedTuple):
+    """Sizes of the tables: their rows and columns, the bands, and the numbers of a cell in the last two of them."""
+
+    rows: int
+    columns: int
+    bands: int
+    moments: int
+    changes: int
+
+
+def sizes(rows: int, columns: int, half: int, bands: int, with_moments: bool, with_coarse: bool) -> Sizes:
+    """Those for a strip with these rows and columns, and half a window around it."""
+    moments, changes = _MOMENTS * bands if with_moments else 0, 4 * bands + 1 if with_coarse else 2 * bands + 1
+    whole = [-(-numbers // ADDED) * ADDED for numbers in (moments, changes)]
+    return Sizes(rows + 2 * half, columns + 2 * half, bands, *whole)
+
+
+def empty_tables(size: Sizes, whole: bool) -> Tables:
+    """Memory for tables, with more columns."""
+    shape = (size.rows, size.columns + LANES)
     cells = shape[0] * shape[1]
     return Tables(
-        np.empty((2 * bands, *shape), np.uint16) if whole else np.empty((2 * bands, *shape), np.float32),
+        np.empty((2 * size.bands, *shape), np.uint16) if whole else np.empty((2 * size.bands, *shape), np.float32),
         np.empty(cells, np.float32),
-        _aligned(cells, _MOMENTS * bands if with_moments else 0),
-        _aligned(cells, 4 * bands + 1 if with_coarse else 2 * bands + 1),
+        _aligned(cells, size.moments),
+        _aligned(cells, size.changes),
     )
 
 
-def _aligned(rows: int, numbers: int) -> Array:
-    """Memory with as many columns as can be added, so aligned that no vector lies in two lines of the cache."""
-    columns = -(-numbers // ADDED) * ADDED
+def _aligned(rows: int, columns: int) -> Array:
+    """Memory so aligned that no vector of columns lies in two lines of the cache."""
     spare = np.empty(rows * columns + ADDED, np.float32)
     first = -spare.ctypes.data % (4 * ADDED) // 4
     return spare[first : first + rows * columns].reshape(rows, columns)
 
 
-@compiled
+@shared
 def unlikeness_of(fine: Floats, coarse: Floats) -> float:
     """1 - R of a pixel with these fine and coarse values (2 bands, those of the first date first).
 
@@ -94,21 +122,46 @@ def unlikeness_of(fine: Floats, coarse: Floats) -> float:
         fc += (fine[i] - f) * (coarse[i] - c)
         ff += (fine[i] - f) ** 2
         cc += (coarse[i] - c) ** 2
-    return max(0.0, 1.0 - fc / np.sqrt(ff * cc)) if ff > 0.0 and cc > 0.0 else 0.5
+    if ff <= 0.0 or cc <= 0.0:
+        return 0.5
+    unlikeness = 1.0 - fc / math.sqrt(ff * cc)
+    return unlikeness if unlikeness > 0.0 else 0.0
 
 
-@compiled
+@shared
 def _moments(f: float, g: float, c: float, d: float, bands: int, at: Array) -> None:
     """A pixel's part in the sums of a band, F1, F2, C1 and C2 given: every ``bands``-th of the numbers."""
     at[0], at[bands], at[2 * bands] = c, d, f + g
     at[3 * bands], at[4 * bands], at[5 * bands] = f * c + g * d, c * c + d * d, f * f + g * g
 
 
+@shared
+def fill_cell(
+    images: Images, y: int, x: int, middle: Floats, cell: int, tables: Tables, fine: Floats, coarse: Floats
+) -> None:
+    """Fill a cell from the pixel (y, x) of the images, but for its guides, which are its fine values.
+
+    ``fine`` and ``coarse`` (2 bands) are filled with the values of both dates.
+    """
+    bands = images.target.shape[0]
+    tables.changes[cell, 2 * bands] = 1
+    for i in range(2 * bands):
+        fine[i], coarse[i] = images.fine[i, y, x], images.coarse[i, y, x]
+        tables.changes[cell, i] = images.target[i % bands, y, x] - coarse[i]
+        if tables.changes.shape[1] > 4 * bands:
+            tables.changes[cell, 2 * bands + 1 + i] = coarse[i]
+    tables.unlikeness[cell] = unlikeness_of(fine, coarse)
+    if tables.moments.shape[1] > 0:
+        for b in range(bands):
+            m, n = middle[0, b], middle[1, b]
+            _moments(
+                fine[b] - m, fine[bands + b] - m, coarse[b] - n, coarse[bands + b] - n, bands, tables.moments[cell, b:]
+            )
+
+
 @compiled
 def tabulate(
-    fine: tuple[Array, Array],
-    coarse: tuple[Array, Array],
-    target: Array,
+    images: Images,
     valid: Mask,
     top: int,
     left: int,
@@ -122,8 +175,8 @@ def tabulate(
 
     Parameters
     ----------
-    fine, coarse, target
-        (bands, H, W): the fine and coarse images of both dates, and the coarse image of the target date.
+    images
+        See there.
     valid
         (H, W): pixels that may be used.
     top, left
@@ -134,7 +187,7 @@ def tabulate(
         See there; the tables are changed in place.
     """
     guides, unlikeness, moments, changes = tables
-    bands, height, width = target.shape
+    bands, height, width = images.target.shape
     rows, columns = guides.shape[1:]
     whole = guides.itemsize == 2
     guides[:] = NO_CODE if whole else NO_VALUE
@@ -148,21 +201,10 @@ def tabulate(
             x = left + column
             if not valid[y, x]:
                 continue
-            cell = row * columns + column
-            changes[cell, 2 * bands] = 1
+            fill_cell(images, y, x, middle, row * columns + column, tables, f, c)
             for i in range(2 * bands):
-                date, b = i // bands, i % bands
-                f[i], c[i] = fine[date][b, y, x], coarse[date][b, y, x]
-                changes[cell, i] = target[b, y, x] - c[i]
-                if changes.shape[1] > 4 * bands:
-                    changes[cell, 2 * bands + 1 + i] = c[i]
                 guide = (f[i] - codes.offset[i]) / codes.scale[i]
                 guides[i, row, column] = np.rint(guide) if whole else guide
                 if whole and guides[i, row, column] == NO_CODE:
                     return False
-            unlikeness[cell] = unlikeness_of(f, c)
-            if moments.shape[1] > 0:
-                for b in range(bands):
-                    m, n = middle[0, b], middle[1, b]
-                    _moments(f[b] - m, f[bands + b] - m, c[b] - n, c[bands + b] - n, bands, moments[cell, b:])
     return True

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
+
+from stfusion.fusion._compile import shared
 
 #: Neighbours that are compared at a time: one bit each of a 64-bit word.
 LANES = 64
@@ -92,15 +95,35 @@ def lowest_bit(typing: Any, bits: Any) -> tuple[Any, Codegen]:
     return types.intp(types.uint64), codegen
 
 
-@intrinsic
-def add_rows(
-    typing: Any, table: Any, rows: Any, weights: Any, first: Any, last: Any, column: Any, sums: Any
-) -> tuple[Any, Codegen]:
+@shared
+def add_rows(table: Any, rows: Any, weights: Any, first: int, last: int, column: int, sums: Any) -> None:
     """Add weights[i] x table[rows[i]] for i from first to last (left out) to the float64 sums.
 
     :data:`ADDED` columns from ``column`` on are added, in float32, and then as a whole to ``sums`` (columns). ``table``
-    (rows, columns) and ``weights`` hold float32, ``rows`` intp.
+    (rows, columns) and ``weights`` hold float32, ``rows`` whole numbers.
     """
+    for k in range(column, column + ADDED):
+        total = np.float32(0)
+        for i in range(first, last):
+            total += weights[i] * table[rows[i], k]
+        sums[k] += total
+
+
+@overload(add_rows, target="cpu")
+def _add_rows_on_processor(
+    table: Any, rows: Any, weights: Any, first: Any, last: Any, column: Any, sums: Any
+) -> Callable[..., None]:
+    def add(table: Any, rows: Any, weights: Any, first: Any, last: Any, column: Any, sums: Any) -> None:
+        _add_vectors(table, rows, weights, first, last, column, sums)
+
+    return add
+
+
+@intrinsic
+def _add_vectors(
+    typing: Any, table: Any, rows: Any, weights: Any, first: Any, last: Any, column: Any, sums: Any
+) -> tuple[Any, Codegen]:
+    """The same with a vector of the columns, for contiguous arrays and rows that are intp."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         numbers, chosen, weight, sums = (_array(context, builder, signature, args, number) for number in (0, 1, 2, 6))
