@@ -12,7 +12,9 @@ from typing import Any, Literal
 
 Scalar = int | float | bool | str
 Kind = Literal[
-    "raster", "mask", "bands", "date", "integer", "number", "boolean", "choice", "text", "raster_out", "folder_out"
+    "raster", "rasters", "mask", "bands", "date", "vector", "field", "file",
+    "integer", "number", "boolean", "choice", "text",
+    "raster_out", "vector_out", "file_out", "folder_out",
 ]
 
 
@@ -26,7 +28,8 @@ class Parameter:
 
     ``name`` is lower case with underscores: the flag is ``--fine-bands``, the QGIS parameter ``FINE_BANDS``.
     ``targets`` are the places in the job that receive the value, such as ``inputs.fine.bands``.
-    ``parent`` names the raster parameter whose bands are chosen from (kind ``bands``).
+    ``parent`` names the raster or vector parameter whose bands or fields are chosen from (kinds ``bands`` and
+    ``field``; bands of several rasters have none). ``extension`` is that of a file (kinds ``file`` and ``file_out``), such as ``json``.
     A parameter that is not required and has no default is left out of the job when it is not given.
     """
 
@@ -43,21 +46,30 @@ class Parameter:
     odd: bool = False
     choices: tuple[str, ...] = ()
     parent: str | None = None
+    extension: str = ""
+
+
+#: The sensors whose images have bands, a mask and a nodata value, in words.
+SENSORS = {"fine": "fine images", "coarse": "coarse images", "image": "images"}
 
 
 @dataclass(frozen=True)
 class Role:
-    """An input image and its part in the method: its sensor ("fine" or "coarse") and its epoch (:data:`EPOCHS`).
+    """An input and its part in the method: its sensor (:data:`SENSORS`) and its epoch (:data:`EPOCHS`, or none).
 
-    A map of "classes" belongs to no date: it has one band and neither mask nor nodata value of the user's own.
+    What is no image has a word of its own instead of a sensor: a map of "classes" has one band and neither mask nor
+    nodata value of the user's own, a "vector" layer has a field that is chosen, a "file" is read as it is and has an
+    ``extension``. An image with ``several`` files has the bands of all of them, one after the other.
     """
 
     id: str
     title: str
-    sensor: Literal["fine", "coarse", "classes"]
+    sensor: Literal["fine", "coarse", "image", "classes", "vector", "file"]
     epoch: str
     help: str
     required: bool = True
+    several: bool = False
+    extension: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,20 +90,22 @@ class Option:
 
 @dataclass(frozen=True)
 class Output:
-    """A file or folder that a method writes."""
+    """A file or folder that a method writes; one that is not required is written where it is asked for."""
 
     id: str
-    kind: Literal["raster_out", "folder_out"]
+    kind: Literal["raster_out", "vector_out", "file_out", "folder_out"]
     title: str
     help: str
+    required: bool = True
+    extension: str = ""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Something to read that a run gives besides its outputs: the path of an HTML file in one of them."""
+    """What a run gives besides its outputs: the path of an HTML file in one of them, a number or a text."""
 
     id: str
-    kind: Literal["html"]
+    kind: Literal["html", "number", "text"]
     title: str
 
 
@@ -121,8 +135,12 @@ class Method:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """Words of the command line: ``("fuse", "starfm")``, or one word where the operation has one method."""
-        return (self.operation,) if self.operation == self.id else (self.operation, self.id)
+        """Words of the command line: ``("fuse", "starfm")``, or one word where the operation has one method.
+
+        An id that begins with the operation says it once: ``assess_fusion`` is ``("assess", "fusion")``.
+        """
+        word = self.id.removeprefix(f"{self.operation}_")
+        return (self.operation,) if self.operation == self.id else (self.operation, word)
 
     def load(self) -> Callable[..., dict[str, Any]]:
         """Import and return the function that runs the method."""
@@ -135,14 +153,30 @@ class Method:
         return (*self._inputs(), *self._per_sensor(), *self._dates(), *self._options(), *self._outputs())
 
     def _images(self) -> list[Role]:
-        """The roles of images with a date, not of maps."""
-        return [role for role in self.roles if role.sensor != "classes"]
+        """The roles of images."""
+        return [role for role in self.roles if role.sensor in SENSORS]
 
     def _inputs(self) -> Iterator[Parameter]:
+        kinds: dict[str, Kind] = {"vector": "vector", "file": "file"}
         for role in self.roles:
             yield Parameter(
-                role.id, "raster", role.title, role.help, (f"inputs.{role.id}.path",), required=role.required
+                role.id,
+                "rasters" if role.several else kinds.get(role.sensor, "raster"),
+                role.title,
+                role.help,
+                (f"inputs.{role.id}.path",),
+                required=role.required,
+                extension=role.extension,
             )
+            if role.sensor == "vector":
+                yield Parameter(
+                    f"{role.id}_field",
+                    "field",
+                    f"Field of the {role.title[0].lower()}{role.title[1:]}",
+                    "Attribute that holds the class: numbers or text. The first field of whole numbers when empty.",
+                    (f"inputs.{role.id}.field",),
+                    parent=role.id,
+                )
         for role in self._images():
             yield Parameter(
                 f"{role.id}_mask",
@@ -156,28 +190,31 @@ class Method:
 
     def _per_sensor(self) -> Iterator[Parameter]:
         for sensor in dict.fromkeys(role.sensor for role in self._images()):
-            roles = [role.id for role in self.roles if role.sensor == sensor]
+            roles, images = [role.id for role in self.roles if role.sensor == sensor], SENSORS[sensor]
+            goes_with = (
+                "" if sensor == "image"
+                else f"; the first {sensor} band goes with the first band of the other sensor, and so on"
+            )
             yield Parameter(
                 f"{sensor}_bands",
                 "bands",
-                f"Bands of the {sensor} images",
-                f"Band numbers of the {sensor} images to use, from 1, in order; the first {sensor} band goes with the "
-                "first band of the other sensor, and so on. All bands when empty.",
+                f"Bands of the {images}",
+                f"Band numbers of the {images} to use, from 1, in order{goes_with}. All bands when empty.",
                 tuple(f"inputs.{role}.bands" for role in roles),
                 advanced=True,
-                parent=roles[0],
+                parent=None if any(role.several for role in self.roles if role.id in roles) else roles[0],
             )
             yield Parameter(
                 f"{sensor}_nodata",
                 "number",
-                f"Nodata value of the {sensor} images",
+                f"Nodata value of the {images}",
                 "Stored value that means 'no data', when the file's header says none or a wrong one.",
                 tuple(f"inputs.{role}.nodata" for role in roles),
                 advanced=True,
             )
 
     def _dates(self) -> Iterator[Parameter]:
-        for epoch in dict.fromkeys(role.epoch for role in self._images()):
+        for epoch in dict.fromkeys(role.epoch for role in self._images() if role.epoch):
             roles = [role for role in self.roles if role.epoch == epoch]
             yield Parameter(
                 f"{epoch}_date",
@@ -207,7 +244,13 @@ class Method:
     def _outputs(self) -> Iterator[Parameter]:
         for output in self.outputs:
             yield Parameter(
-                output.id, output.kind, output.title, output.help, (f"outputs.{output.id}",), required=True
+                output.id,
+                output.kind,
+                output.title,
+                output.help,
+                (f"outputs.{output.id}",),
+                required=output.required,
+                extension=output.extension,
             )
 
     def as_dict(self) -> dict[str, Any]:

@@ -11,21 +11,28 @@ from pathlib import Path
 from typing import Any
 
 from stfusion import registry
-from stfusion.declaration import Method, Option, Scalar
+from stfusion.declaration import Method, Option, Role, Scalar
 from stfusion.errors import UserError
 
 SCHEMA = 1
+#: What an input is, in words.
+_FILES = {"raster": "raster file", "vector": "vector layer", "file": "file"}
 
 
 @dataclass(frozen=True)
 class Input:
-    """One input image: its file or URL, band numbers (from 1; all when None), ISO date, nodata override and mask."""
+    """One input: its file or URL, band numbers (from 1; all when None), ISO date, nodata override and mask.
+
+    ``more`` are further files whose bands follow, ``field`` is the attribute of a vector layer.
+    """
 
     path: str
     bands: tuple[int, ...] | None = None
     date: str | None = None
     nodata: float | None = None
     mask: str | None = None
+    more: tuple[str, ...] | None = None
+    field: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,9 +62,12 @@ class Job:
         """The job as the text of a ``job.json``, without the values that were not given."""
         plain = asdict(self)
         plain["inputs"] = {
-            role: {key: value for key, value in image.items() if value is not None}
-            for role, image in plain["inputs"].items()
+            role: {key: value for key, value in given.items() if value is not None}
+            for role, given in plain["inputs"].items()
         }
+        for given in plain["inputs"].values():
+            if "more" in given:
+                given["path"] = [given["path"], *given.pop("more")]
         return json.dumps(plain, indent=2) + "\n"
 
 
@@ -144,18 +154,22 @@ def _inputs(method: Method, given: Mapping[str, Any], folder: Path | None) -> di
         image = given.get(role.id)
         if not isinstance(image, dict) or not image.get("path"):
             if role.required or image:
-                raise UserError(f"{method.title} needs '{role.title}' ({role.id}); give a raster file.")
+                kind = role.sensor if role.sensor in _FILES else "raster"
+                raise UserError(f"{method.title} needs '{role.title}' ({role.id}); give a {_FILES[kind]}.")
             continue
-        _refuse_unknown(f"The input '{role.id}'", image, {"path", "bands", "date", "nodata", "mask"})
+        _refuse_unknown(f"The input '{role.id}'", image, {"path", "bands", "date", "nodata", "mask", "field"})
+        path, *more = _paths(role, image["path"], folder)
         found[role.id] = Input(
-            path=_resolve(str(image["path"]), folder),
+            path=path,
+            more=tuple(more) or None,
             bands=_bands(role.title, image.get("bands")),
             date=_date(role.title, image.get("date")),
             nodata=_number(role.title, image.get("nodata")),
             mask=_resolve(str(image["mask"]), folder) if image.get("mask") else None,
+            field=str(image["field"]) if image.get("field") else None,
         )
     for role in method.roles:
-        partners = [other for other in method.roles if other.epoch == role.epoch]
+        partners = [other for other in method.roles if role.epoch and other.epoch == role.epoch]
         missing = [other for other in partners if other.id not in found]
         if role.id in found and missing:
             raise UserError(
@@ -164,9 +178,19 @@ def _inputs(method: Method, given: Mapping[str, Any], folder: Path | None) -> di
     return found
 
 
+def _paths(role: Role, value: object, folder: Path | None) -> list[str]:
+    """The files of an input, absolute: one, or several where the role takes several."""
+    paths = value if isinstance(value, list | tuple) else [value]
+    if len(paths) > 1 and not role.several:
+        raise UserError(f"'{role.title}' ({role.id}) has {len(paths)} files and takes one; choose one.")
+    return [_resolve(str(path), folder) for path in paths]
+
+
 def _bands(title: str, value: object) -> tuple[int, ...] | None:
-    if value is None or value == []:
+    if value is None or value in ([], ""):
         return None
+    if isinstance(value, str):
+        value = [int(part) if part.strip().isdecimal() else part for part in value.split(",")]
     if not isinstance(value, list | tuple) or not all(type(band) is int and band >= 1 for band in value):
         raise UserError(f"The bands of '{title}' are {value!r}; give band numbers from 1, such as 1,2,3.")
     return tuple(value)
@@ -238,9 +262,9 @@ def _limits(minimum: float | None, maximum: float | None) -> str:
 def _outputs(method: Method, given: Mapping[str, Any], folder: Path | None) -> dict[str, str]:
     _refuse_unknown(f"'outputs' of {method.title}", given, {output.id for output in method.outputs})
     for output in method.outputs:
-        if not given.get(output.id):
+        if output.required and not given.get(output.id):
             raise UserError(f"{method.title} needs a path for '{output.title}' ({output.id}).")
-    return {name: _resolve(str(path), folder) for name, path in given.items()}
+    return {name: _resolve(str(path), folder) for name, path in given.items() if path}
 
 
 def build(method: Method, values: Mapping[str, Any], **settings: Any) -> dict[str, Any]:

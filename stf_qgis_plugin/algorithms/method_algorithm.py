@@ -11,6 +11,7 @@ from qgis.core import (
     QgsProcessingException,
     QgsProcessingFeedback,
     QgsProcessingOutputHtml,
+    QgsProcessingOutputNumber,
     QgsProcessingOutputString,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterNumber,
@@ -30,7 +31,9 @@ from .validation import problems
 SEED = "SEED"
 EXPORT_JOB = "EXPORT_JOB"
 DATE = "DATE"
-_OUTPUTS = ("raster_out", "folder_out")
+#: What a run writes, and the ending of the file beside an exported job that replaces a temporary one.
+_OUTPUTS = {"raster_out": ".tif", "vector_out": ".gpkg", "file_out": "", "folder_out": ""}
+_RESULTS = {"html": QgsProcessingOutputHtml, "number": QgsProcessingOutputNumber, "text": QgsProcessingOutputString}
 
 
 class MethodAlgorithm(StfAlgorithm):
@@ -89,7 +92,7 @@ class MethodAlgorithm(StfAlgorithm):
         if self._target():
             self.addOutput(QgsProcessingOutputString(DATE, "Date of the result"))
         for found in self._method.results:
-            self.addOutput(QgsProcessingOutputHtml(key(found.id), found.title))
+            self.addOutput(_RESULTS[found.kind](key(found.id), found.title))
         seed = QgsProcessingParameterNumber(SEED, "Seed of random numbers", defaultValue=0, minValue=0)
         self.addParameter(finish(seed, "The same seed gives the same result.", advanced=True))
         export = QgsProcessingParameterFileDestination(
@@ -128,8 +131,23 @@ class MethodAlgorithm(StfAlgorithm):
                   if p.kind in ("raster", "mask") and values[p.name] is not None}
         self._look = self._fine_look(values)
         self._days = {name: day for name, day in ((n, sources.day(layer)) for n, layer in layers.items()) if day}
-        self._values = {**values, **{name: sources.path(layer) for name, layer in layers.items()}}
+        paths: dict[str, Any] = {name: sources.path(layer) for name, layer in layers.items()}
+        for declared in self._method.parameters:
+            if declared.kind == "rasters" and values[declared.name]:
+                paths[declared.name] = [sources.path(layer) for layer in values[declared.name]]
+            elif declared.kind == "vector" and values[declared.name] is not None:
+                paths[declared.name] = self._vector_path(declared, parameters, context, feedback)
+        self._values = {**values, **paths}
         return True
+
+    def _vector_path(
+        self, declared: Declaration, parameters: Values, context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> str:
+        """The layer's file and its layer in that; what is no plain file, is filtered or edited is copied to one."""
+        path, layer = self.parameterAsCompatibleSourceLayerPathAndLayerName(
+            parameters, key(declared.name), context, ["gpkg", "shp", "geojson"], "gpkg", feedback
+        )
+        return f"{path}|layername={layer}" if layer else str(path)
 
     def work(
         self, parameters: Values, context: QgsProcessingContext, feedback: QgsProcessingFeedback
@@ -139,16 +157,17 @@ class MethodAlgorithm(StfAlgorithm):
         if EXPORT_JOB in given:
             return self._export(given, Path(self.parameterAsFileOutput(parameters, EXPORT_JOB, context)), feedback)
         engine = locator.find()
-        order = self._job(parameters, context, {p.name: given.value(p) for p in self._outputs()})
+        order = self._job(parameters, context, {p.name: given.value(p) for p in self._wanted(given)})
         folder = Path(QgsProcessingUtils.generateTempFilename("job.json")).parent
         found = runner.run_job(engine, order, feedback, str(folder), settings.keep_job_files())
         day = found.get("date") or order["inputs"].get(self._target(), {}).get("date")
-        for output in self._outputs():
+        for output in self._wanted(given):
             self._finish(output, order["outputs"][output.name], day, context)
         return {key(name): value for name, value in found.items()}
 
-    def _outputs(self) -> list[Declaration]:
-        return [p for p in self._method.parameters if p.kind in _OUTPUTS]
+    def _wanted(self, given: Given) -> list[Declaration]:
+        """The outputs that are required or asked for."""
+        return [p for p in self._method.parameters if p.kind in _OUTPUTS and (p.required or key(p.name) in given)]
 
     def _target(self) -> str | None:
         """The role whose date is the result's."""
@@ -178,10 +197,12 @@ class MethodAlgorithm(StfAlgorithm):
     def _export(self, given: Given, path: Path, feedback: QgsProcessingFeedback) -> dict[str, Any]:
         """Write the job, whose outputs are not resolved, so that QGIS does not try to load them."""
         outputs = {}
-        for output in self._outputs():
+        for output in self._wanted(given):
             outputs[output.name] = given.destination(key(output.name))
             if outputs[output.name] == QgsProcessing.TEMPORARY_OUTPUT:
-                outputs[output.name] = str(path.with_suffix(".tif" if output.kind == "raster_out" else ""))
+                beside = path if output.name == "output" else path.with_stem(f"{path.stem}_{output.name}")
+                ending = f".{output.extension}" if output.extension else _OUTPUTS[output.kind]
+                outputs[output.name] = str(beside.with_suffix(ending))
                 feedback.pushInfo(f"The job will write '{output.title}' to {outputs[output.name]}.")
         job.write(self._job(given.values, given.context, outputs), path)
         feedback.pushInfo(f"Wrote {path}; run it with: stfusion run \"{path}\"")

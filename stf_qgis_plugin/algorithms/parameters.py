@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qgis.core import (
+    QgsProcessing,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingParameterBand,
@@ -13,11 +14,17 @@ from qgis.core import (
     QgsProcessingParameterDateTime,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
+    QgsProcessingParameterField,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterFileDestination,
     QgsProcessingParameterFolderDestination,
+    QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
+    QgsProcessingParameterVectorDestination,
+    QgsProcessingParameterVectorLayer,
 )
 from qgis.PyQt.QtCore import Qt
 
@@ -50,7 +57,34 @@ def _raster(declared: Declaration) -> QgsProcessingParameterDefinition:
     return QgsProcessingParameterRasterLayer(key(declared.name), declared.title, optional=not declared.required)
 
 
+def _rasters(declared: Declaration) -> QgsProcessingParameterDefinition:
+    return QgsProcessingParameterMultipleLayers(
+        key(declared.name), declared.title, QgsProcessing.SourceType.TypeRaster, optional=not declared.required
+    )
+
+
+def _vector(declared: Declaration) -> QgsProcessingParameterDefinition:
+    return QgsProcessingParameterVectorLayer(key(declared.name), declared.title, optional=not declared.required)
+
+
+def _field(declared: Declaration) -> QgsProcessingParameterDefinition:
+    return QgsProcessingParameterField(
+        key(declared.name),
+        declared.title,
+        parentLayerParameterName=key(declared.parent),
+        optional=not declared.required,
+    )
+
+
+def _file(declared: Declaration) -> QgsProcessingParameterDefinition:
+    return QgsProcessingParameterFile(
+        key(declared.name), declared.title, extension=declared.extension, optional=not declared.required
+    )
+
+
 def _bands(declared: Declaration) -> QgsProcessingParameterDefinition:
+    if declared.parent is None:
+        return _text(declared)
     return QgsProcessingParameterBand(
         key(declared.name),
         declared.title,
@@ -106,7 +140,26 @@ def _text(declared: Declaration) -> QgsProcessingParameterDefinition:
 
 
 def _raster_out(declared: Declaration) -> QgsProcessingParameterDefinition:
-    return QgsProcessingParameterRasterDestination(key(declared.name), declared.title)
+    return QgsProcessingParameterRasterDestination(
+        key(declared.name), declared.title, optional=not declared.required, createByDefault=declared.required
+    )
+
+
+def _vector_out(declared: Declaration) -> QgsProcessingParameterDefinition:
+    return QgsProcessingParameterVectorDestination(
+        key(declared.name), declared.title, optional=not declared.required, createByDefault=declared.required
+    )
+
+
+def _file_out(declared: Declaration) -> QgsProcessingParameterDefinition:
+    extension = declared.extension
+    return QgsProcessingParameterFileDestination(
+        key(declared.name),
+        declared.title,
+        f"{extension.upper()} files (*.{extension})",
+        optional=not declared.required,
+        createByDefault=declared.required,
+    )
 
 
 def _folder_out(declared: Declaration) -> QgsProcessingParameterDefinition:
@@ -115,7 +168,11 @@ def _folder_out(declared: Declaration) -> QgsProcessingParameterDefinition:
 
 _MAKERS: dict[str, Callable[[Declaration], QgsProcessingParameterDefinition]] = {
     "raster": _raster,
+    "rasters": _rasters,
     "mask": _raster,
+    "vector": _vector,
+    "field": _field,
+    "file": _file,
     "bands": _bands,
     "date": _date,
     "integer": _number,
@@ -124,6 +181,8 @@ _MAKERS: dict[str, Callable[[Declaration], QgsProcessingParameterDefinition]] = 
     "choice": _choice,
     "text": _text,
     "raster_out": _raster_out,
+    "vector_out": _vector_out,
+    "file_out": _file_out,
     "folder_out": _folder_out,
 }
 
@@ -146,14 +205,17 @@ class Given:
         return is_null is None or not is_null()
 
     def value(self, declared: Declaration) -> Any:
-        """The plain value of a declared parameter; layers for rasters."""
+        """The plain value of a declared parameter; layers for rasters and vectors."""
         name = key(declared.name)
         if name not in self and declared.default is None:
             return None
-        read = getattr(self._algorithm, _READERS[declared.kind])
+        kind = "text" if declared.kind == "bands" and declared.parent is None else declared.kind
+        read = getattr(self._algorithm, _READERS[kind])
         value = read(self.values, name, self.context)
         if declared.kind == "date":
             return value.date().toString(Qt.DateFormat.ISODate)
+        if declared.kind == "field":
+            return value[0]
         return value
 
     def text(self, name: str) -> str:
@@ -172,7 +234,11 @@ class Given:
 
 _READERS = {
     "raster": "parameterAsRasterLayer",
+    "rasters": "parameterAsLayerList",
     "mask": "parameterAsRasterLayer",
+    "vector": "parameterAsVectorLayer",
+    "field": "parameterAsFields",
+    "file": "parameterAsFile",
     "bands": "parameterAsInts",
     "date": "parameterAsDateTime",
     "integer": "parameterAsInt",
@@ -181,5 +247,7 @@ _READERS = {
     "choice": "parameterAsEnumString",
     "text": "parameterAsString",
     "raster_out": "parameterAsOutputLayer",
+    "vector_out": "parameterAsOutputLayer",
+    "file_out": "parameterAsFileOutput",
     "folder_out": "parameterAsFileOutput",
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from qgis.core import QgsProcessing, QgsRasterLayer
+from qgis.core import QgsMapLayer, QgsProcessing, QgsRasterLayer, QgsVectorLayer
 
 from ..layers import sources
 from .declarations import Declaration
@@ -26,8 +26,15 @@ def problems(method: Declaration, given: Given) -> Iterator[str]:
                 yield problem
             else:
                 layers[declared.name] = layer
+        elif declared.kind == "rasters":
+            yield from _several_problems(declared, given)
+        elif declared.kind == "vector" and key(declared.name) in given:
+            layer = given.value(declared)
+            if not isinstance(layer, QgsVectorLayer) or not layer.isValid():
+                name = given.text(key(declared.name))
+                yield f"'{declared.title}' is '{name}', which is missing or no vector layer; choose another."
     for declared in method.parameters:
-        if declared.kind == "bands":
+        if declared.kind == "bands" and declared.parent is not None:
             yield from _band_problems(declared, layers, given)
         elif declared.odd and (value := given.value(declared)) != 0 and value % 2 == 0:
             yield f"'{declared.title}' is {value}, an even number; take {value + 1}."
@@ -41,6 +48,17 @@ def _layer_problem(declared: Declaration, layer: QgsRasterLayer | None, given: G
         return f"'{declared.title}' is '{name}', which is missing or no raster; choose a raster layer or file."
     obstacle = sources.obstacle(layer)
     return f"'{declared.title}': the layer '{layer.name()}' {obstacle}" if obstacle else None
+
+
+def _several_problems(declared: Declaration, given: Given) -> Iterator[str]:
+    layers: list[QgsMapLayer] = given.value(declared) or []
+    if declared.required and not layers:
+        yield f"'{declared.title}' has no layer; choose at least one raster layer."
+    for layer in layers:
+        if not isinstance(layer, QgsRasterLayer):
+            yield f"'{declared.title}': the layer '{layer.name()}' is no raster; choose raster layers only."
+        elif obstacle := sources.obstacle(layer):
+            yield f"'{declared.title}': the layer '{layer.name()}' {obstacle}"
 
 
 def _band_problems(declared: Declaration, layers: dict[str, QgsRasterLayer], given: Given) -> Iterator[str]:

@@ -26,7 +26,8 @@ METHODS = json.loads((BUILD / "stf_qgis_plugin" / "resources" / "methods.json").
 TYPES = {
     "raster": "raster", "mask": "raster", "bands": "band", "date": "datetime", "integer": "number", "number": "number",
     "boolean": "boolean", "choice": "enum", "text": "string", "raster_out": "rasterDestination",
-    "folder_out": "folderDestination",
+    "folder_out": "folderDestination", "rasters": "multilayer", "vector": "vector", "field": "field", "file": "file",
+    "vector_out": "vectorDestination", "file_out": "fileDestination",
 }
 ADVANCED = QgsProcessingParameterDefinition.Flag.FlagAdvanced
 OPTIONAL = QgsProcessingParameterDefinition.Flag.FlagOptional
