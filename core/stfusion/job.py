@@ -187,10 +187,8 @@ def _paths(role: Role, value: object, folder: Path | None) -> list[str]:
 
 
 def _bands(title: str, value: object) -> tuple[int, ...] | None:
-    if value is None or value in ([], ""):
+    if value is None or value == []:
         return None
-    if isinstance(value, str):
-        value = [int(part) if part.strip().isdecimal() else part for part in value.split(",")]
     if not isinstance(value, list | tuple) or not all(type(band) is int and band >= 1 for band in value):
         raise UserError(f"The bands of '{title}' are {value!r}; give band numbers from 1, such as 1,2,3.")
     return tuple(value)

@@ -209,9 +209,12 @@ class Given:
         name = key(declared.name)
         if name not in self and declared.default is None:
             return None
-        kind = "text" if declared.kind == "bands" and declared.parent is None else declared.kind
-        read = getattr(self._algorithm, _READERS[kind])
+        listed = declared.kind == "bands" and declared.parent is None
+        read = getattr(self._algorithm, _READERS["text" if listed else declared.kind])
         value = read(self.values, name, self.context)
+        if listed:
+            # What is no number is left to the engine's check, which says how bands are written.
+            return [int(part) if part.strip().isdecimal() else part for part in value.split(",")] if value else None
         if declared.kind == "date":
             return value.date().toString(Qt.DateFormat.ISODate)
         if declared.kind == "field":
