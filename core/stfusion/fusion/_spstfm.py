@@ -50,10 +50,10 @@ class Spstfm:
         self._side, self._stride = training.side, training.stride
         self._threshold = float(context.options["change_threshold"])
         self.halo = self._side - 1
-        # The result, and one that waits; of a strip the images, and for one band at a time two changes, two bases, the
+        # The result, and two that wait; of a strip the images, and for one band at a time two changes, two bases, the
         # sums and counts, and their quotients.
         strip = 4 * (5 * scene.bands + 4) + 16 + 12
-        self.pixel_bytes = int(8 * scene.bands + strip_share(self.halo, training.strip) * strip)
+        self.pixel_bytes = int(12 * scene.bands + strip_share(self.halo, training.strip) * strip)
         self._rows = training.strip
         self._largest = np.zeros(scene.bands)
         sample = self._survey(scene, context, training)

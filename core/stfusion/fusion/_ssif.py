@@ -54,10 +54,10 @@ class Ssif:
         self._dark = _DARK * reflectance_unit(context, scene.reference)
         # Each layer reaches as far as a patch and the derivative at its edge do.
         self.halo = self._training.side * len(self._widths) + self._widths[0] // 2
-        # The result, and one that waits; of a strip the images, and for one band at a time both dates, in float64
+        # The result, and two that wait; of a strip the images, and for one band at a time both dates, in float64
         # sharpened and as they are combined, and derivatives, sums and counts.
         share = strip_share(self.halo, self._training.strip)
-        self.pixel_bytes = int(8 * scene.bands + share * (4 * (3 * scene.bands + 4) + 8 * 8))
+        self.pixel_bytes = int(12 * scene.bands + share * (4 * (3 * scene.bands + 4) + 8 * 8))
         self._layers = [
             learn_bands(sample, scene.bands, self._training, context, joint=False, refit=True)
             for sample in self._survey(scene, context)
