@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import card
 import growth
 import limits
 import page
@@ -25,7 +26,7 @@ from stfusion import registry
 from stfusion.declaration import Method
 
 FOLDER = ROOT / "build" / "bench"
-PARTS = ("methods", "peers", "growth", "limits")
+PARTS = ("methods", "peers", "growth", "limits", "card")
 
 Row = dict[str, Any]
 
@@ -128,6 +129,8 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[500], help="cases of the part 'methods'")
     parser.add_argument("--growth-sizes", type=int, nargs="+", default=SIZES, help="cases of the part 'growth'")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--card-sizes", type=int, nargs=2, default=(10_000, 500), metavar=("LARGE", "SMALL"),
+                        help="scenes of the part 'card': what is timed, and what results are compared on")
     parser.add_argument("--memory", type=int, default=1024, help="limit of the large scene in MB")
     parser.add_argument("--python", default="/usr/bin/python3", help="the Python that peers are installed on")
     options = parser.parse_args()
@@ -138,6 +141,7 @@ def main() -> None:
         "peers": lambda: measure_peers(methods, options.python, options.repeats),
         "growth": lambda: growth.measure(methods, options.growth_sizes),
         "limits": lambda: limits.measure(FOLDER, options.memory, options.repeats),
+        "card": lambda: card.measure(FOLDER, methods, *options.card_sizes),
     }
     store = Store(FOLDER / "bench.json")
     for part in options.parts:

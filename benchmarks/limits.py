@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,13 +58,13 @@ def memory(folder: Path, limit: int) -> dict[str, Any]:
     }
 
 
-def repeated(folder: Path, path: Path, times: int) -> Path:
-    """A scene of ``times`` x ``times`` copies of another one: large, and quick to make."""
+def repeated(folder: Path, path: Path, times: int, roles: Sequence[str] = ("fine", "coarse", "target")) -> Path:
+    """A scene of ``times`` x ``times`` copies of another one: large, and quick to make. An image is made once."""
     target = folder / f"{path.name}_times_{times}"
-    if target.exists():
-        return target
-    target.mkdir()
-    for name in (ROLES[role] for role in ("fine", "coarse", "target")):
+    target.mkdir(exist_ok=True)
+    for name in (ROLES[role] for role in roles):
+        if (target / f"{name}.tif").exists():
+            continue
         with rasterio.open(path / f"{name}.tif") as small:
             values = small.read()
             profile = {k: small.profile[k] for k in ("driver", "dtype", "count", "crs", "transform", "nodata")}

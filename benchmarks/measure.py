@@ -123,15 +123,17 @@ def _listen(process: subprocess.Popen[str]) -> tuple[dict[str, float], list[str]
     return stages, errors
 
 
-def engine(*arguments: object, largest_tile: int = 0) -> Cost:
+def engine(*arguments: object, largest_tile: int = 0, variables: Mapping[str, str] | None = None) -> Cost:
     """Run the engine, such as ``engine("fuse", "starfm", "--fine", path, ...)``; 0 leaves the size of tiles to it.
+
+    ``variables`` are added to its environment.
 
     Raises
     ------
     FailedError
         It ended with an error.
     """
-    environment = {**os.environ, "PYTHONPATH": str(CORE), "BENCH_TILE": str(largest_tile)}
+    environment = {**os.environ, "PYTHONPATH": str(CORE), "BENCH_TILE": str(largest_tile), **(variables or {})}
     cost, stages, words = program([sys.executable, "-c", ENGINE, *arguments, "--json"], environment)
     extra: dict[str, Any] = {}
     if "Fusing" in stages:

@@ -93,6 +93,8 @@ def write(rows: Mapping[str, Rows]) -> str:
         parts += [GROWTH, *_growth(growth), MEMORY, _memory(growth)]
     if "limits" in rows:
         parts += [_limits(rows["limits"])]
+    if "card" in rows:
+        parts += [_card(list(rows["card"].values()))]
     text = "".join(parts)
     PAGE.write_text(text, encoding="utf-8")
     return text
@@ -226,3 +228,20 @@ def _limits(rows: Rows) -> str:
             facts.append(f"files left: {', '.join(row['files_left']) or 'none'}")
         lines.append(f"* {name}: {', '.join(facts)}.\n")
     return "## Overhead, cancel and large scenes\n\n" + "".join(lines)
+
+
+def _card(rows: Sequence[Row]) -> str:
+    heads = ("Method", "Pairs", "Scene", "Processor s", "Card s", "Ratio", "Largest difference", "Beyond 1e-4")
+    lines = []
+    for row in rows:
+        about = (_title(row["method"]), str(row["pairs"]), f"{row['size']}²")
+        if "failed" in row:
+            lines.append((*about, f"failed: {row['failed']}", *("",) * 4))
+            continue
+        lines.append((
+            *about, f"{row['processor_s']:.1f}", f"{row['card_s']:.1f}", f"{row['processor_s'] / row['card_s']:.1f}",
+            f"{row['largest_difference']:.1e}", f"{row['beyond']:.1e}",
+        ))
+    words = f"Wall seconds on all threads of the processor and on {rows[0]['card']}, the compilation for the card " \
+            f"included. Differences are parts of the processor's values, on a scene of {rows[0]['small']}².\n\n"
+    return f"## On a CUDA card\n\n{words}" + _table(heads, lines)

@@ -12,12 +12,13 @@ import pytest
 import rasterio
 
 from stfusion import registry
+from stfusion.device import Device
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-bench, cases, growth, measure, page, peers, results, scenes = (
+bench, card, cases, growth, measure, page, peers, results, scenes = (
     import_module(name)
-    for name in ("bench", "cases", "growth", "measure", "page", "peers", "results", "scenes")
+    for name in ("bench", "card", "cases", "growth", "measure", "page", "peers", "results", "scenes")
 )
 
 
@@ -102,6 +103,24 @@ def test_every_peer_belongs_to_a_method_and_an_absent_one_takes_one_line(monkeyp
     text = page._peers([row])
     assert f"absent: {row['failed']}" in text
     assert absent.name in name
+
+
+def test_without_a_card_one_sentence_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(card.device, "find", lambda wanted: Device("cpu", fault="it is too old"))
+    assert not list(card.measure(tmp_path, list(registry.methods().values()), 10_000, 500))
+    assert capsys.readouterr().out == (
+        "There is no CUDA card here that computes, so that the part 'card' is left out: it is too old.\n"
+    )
+
+
+def test_a_card_is_set_beside_the_processor(case, tmp_path, monkeypatch):
+    """With the processor in the place of the card, since that is what there is everywhere."""
+    monkeypatch.setattr(card.device, "find", lambda wanted: Device("cuda:0 X", cuda=True))
+    monkeypatch.setattr(card, "case", lambda size: case)
+    methods = [registry.methods()[name] for name in ("starfm", "copy_fine")]
+    rows = dict(card.measure(tmp_path, methods, 64, 64))
+    assert [(row["method"], row["largest_difference"]) for row in rows.values()] == [("starfm", 0.0)]
+    assert "| STARFM | 1 | 64² |" in page._card(list(rows.values()))
 
 
 def test_windows_keep_to_the_unit_and_the_range_of_the_option():
