@@ -34,6 +34,13 @@ class Input:
     more: tuple[str, ...] | None = None
     field: str | None = None
 
+    def plain(self) -> dict[str, Any]:
+        """The input as it stands in a ``job.json``, without what was not given."""
+        given = {key: value for key, value in asdict(self).items() if value is not None}
+        if self.more:
+            given["path"] = [self.path, *given.pop("more")]
+        return given
+
 
 @dataclass(frozen=True)
 class Job:
@@ -61,13 +68,7 @@ class Job:
     def to_json(self) -> str:
         """The job as the text of a ``job.json``, without the values that were not given."""
         plain = asdict(self)
-        plain["inputs"] = {
-            role: {key: value for key, value in given.items() if value is not None}
-            for role, given in plain["inputs"].items()
-        }
-        for given in plain["inputs"].values():
-            if "more" in given:
-                given["path"] = [given["path"], *given.pop("more")]
+        plain["inputs"] = {role: given.plain() for role, given in self.inputs.items()}
         return json.dumps(plain, indent=2) + "\n"
 
 

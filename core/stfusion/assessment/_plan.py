@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from itertools import chain
 from pathlib import Path
@@ -141,7 +141,7 @@ def _value(option: Option, text: str) -> Scalar:
 
 
 def _entry(context: Context, scene: Scene, method: Method, options: Mapping[str, Scalar], folder: Path) -> Entry:
-    inputs = {name: asdict(image) for name, image in context.job.inputs.items()}
+    inputs = {name: image.plain() for name, image in context.job.inputs.items()}
     roles = {role.id for role in method.roles}
     pairs = "both pairs" if len(scene.pairs) > 1 else "the pair"
     if len(scene.pairs) > 1 and "fine2" not in roles:
