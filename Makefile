@@ -12,7 +12,8 @@ DEV_READY := .venv/.stf-dev
 QGIS_READY := .venv-qgis/.stf-ready
 PIP := -m pip --disable-pip-version-check install --quiet
 
-export NUMBA_CACHE_DIR ?= $(CURDIR)/.venv/numba-cache
+# numba looks at a kernel's own file only, not at what it calls: each state of the kernels has a cache of its own.
+export NUMBA_CACHE_DIR ?= $(CURDIR)/.venv/numba-cache/$(shell cat core/stfusion/*/_*.py | cksum | cut -d' ' -f1)
 export STF_DATA
 
 .DEFAULT_GOAL := help

@@ -29,7 +29,8 @@ class Parameter:
     ``name`` is lower case with underscores: the flag is ``--fine-bands``, the QGIS parameter ``FINE_BANDS``.
     ``targets`` are the places in the job that receive the value, such as ``inputs.fine.bands``.
     ``parent`` names the raster or vector parameter whose bands or fields are chosen from (kinds ``bands`` and
-    ``field``; bands of several rasters have none). ``extension`` is that of a file (kinds ``file`` and ``file_out``), such as ``json``.
+    ``field``; bands of several rasters have none). ``extension`` is that of a file (kinds ``file`` and
+    ``file_out``), such as ``json``.
     A parameter that is not required and has no default is left out of the job when it is not given.
     """
 

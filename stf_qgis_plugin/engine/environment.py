@@ -10,6 +10,7 @@ from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QProcessEnvironment
 
 from .. import settings
+from ..algorithms.declarations import snapshot
 from . import locator
 
 #: Variables that lead another Python, GDAL, PROJ or loader into the libraries of QGIS, by the start of their names.
@@ -42,7 +43,8 @@ def clean_environment() -> QProcessEnvironment:
         environment.insert(name, "1")
     # Compiled files go to the user's own folder: never into the plugin, and kept even if the packages are read-only.
     environment.insert("PYTHONPYCACHEPREFIX", str(cache_folder() / "python"))
-    environment.insert("NUMBA_CACHE_DIR", str(cache_folder() / "numba"))
+    # numba looks at a kernel's own file only, not at what it calls: another version must not find these.
+    environment.insert("NUMBA_CACHE_DIR", str(cache_folder() / f"numba-{snapshot().engine}"))
     return environment
 
 

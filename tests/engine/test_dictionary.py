@@ -187,3 +187,4 @@ def test_training_stops_when_it_is_to() -> None:
     stop.request()
     with pytest.raises(Cancelled):
         learn(rng.normal(size=(100, 1, 25)), rng.normal(size=(100, 25)), TRAINING, stop, joint=True, refit=True)
+    stop.finished()

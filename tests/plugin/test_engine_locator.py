@@ -109,6 +109,7 @@ class TestEnvironment:
             assert seen[name] == "1"
         for name in ("PYTHONPYCACHEPREFIX", "NUMBA_CACHE_DIR"):
             assert seen[name].startswith(str(stf.folder))
+        assert seen["NUMBA_CACHE_DIR"].endswith(f"numba-{stf.snapshot().engine}")
 
     def test_folders_and_certificates_of_qgis(self, stf, monkeypatch, tmp_path):
         root = tmp_path / "QGIS 4.0"
