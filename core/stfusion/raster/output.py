@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePath
@@ -78,11 +78,33 @@ class Encoding:
         return clipped
 
 
+@dataclass(frozen=True)
+class Content:
+    """What a raster holds: how its values are stored, and the names of its bands.
+
+    ``colours`` (red, green, blue) by stored value make it a map of classes, one band of bytes.
+    """
+
+    encoding: Encoding
+    names: Sequence[str | None]
+    colours: Mapping[int, tuple[int, int, int]] | None = None
+
+    @classmethod
+    def like(cls, source: Source) -> Content:
+        """The same as an image."""
+        return cls(Encoding.like(source), source.names)
+
+    @classmethod
+    def of_classes(cls, name: str, colours: Mapping[int, tuple[int, int, int]]) -> Content:
+        """A map of classes 1 to 255; 0 is no data."""
+        return cls(Encoding(np.dtype(np.uint8), 0.0, np.ones(1), np.zeros(1)), (name,), colours)
+
+
 class Output:
     """A raster being written next to its final path, in the folder ``<path>.part``.
 
-    Use as a context manager; :meth:`finish` makes the Cloud Optimized GeoTIFF and gives it its name. Left without it,
-    nothing stays behind.
+    It has the grid of the image that it is ``like``, and its content where none is given. Use as a context manager;
+    :meth:`finish` makes the Cloud Optimized GeoTIFF and gives it its name. Left without it, nothing stays behind.
 
     Raises
     ------
@@ -90,15 +112,17 @@ class Output:
         The folder is missing or not writable, or the disk is full.
     """
 
-    def __init__(self, path: str, like: Source, tags: Mapping[str, str], stop: Stop) -> None:
+    def __init__(
+        self, path: str, like: Source, tags: Mapping[str, str], stop: Stop, content: Content | None = None
+    ) -> None:
         self.path = Path(path)
-        self.encoding = Encoding.like(like)
+        self._content = content or Content.like(like)
+        self.encoding = self._content.encoding
         self.clipped = 0
         self._folder = self.path.with_name(self.path.name + ".part")
         self._tags = tags
-        self._names = like.names
         self._lock = threading.Lock()
-        self._bytes = like.shape[0] * like.shape[1] * len(like.bands) * self.encoding.dtype.itemsize
+        self._bytes = like.shape[0] * like.shape[1] * len(self._content.names) * self.encoding.dtype.itemsize
         self._make_folder(stop)
         try:
             self._tiles = self._create(like)
@@ -129,13 +153,13 @@ class Output:
 
     def _create(self, like: Source) -> Any:
         rows, columns = like.shape
-        return rasterio.open(
+        tiles = rasterio.open(
             self._folder / "tiles.tif",
             "w",
             driver="GTiff",
             height=rows,
             width=columns,
-            count=len(like.bands),
+            count=len(self._content.names),
             dtype=self.encoding.dtype,
             crs=like.grid.crs,
             transform=like.grid.affine,
@@ -145,6 +169,9 @@ class Output:
             blockysize=_BLOCK,
             BIGTIFF="IF_SAFER",
         )
+        if self._content.colours is not None:
+            tiles.write_colormap(1, self._content.colours)
+        return tiles
 
     def __enter__(self) -> Output:
         return self
@@ -161,6 +188,11 @@ class Output:
         stored, clipped = self.encoding.encode(values)
         with self._lock:
             self.clipped += clipped
+        self.write_stored(box, stored)
+
+    def write_stored(self, box: Box, stored: npt.NDArray[Any]) -> None:
+        """Write a window of values (bands, rows, columns) as they are stored."""
+        with self._lock:
             try:
                 self._tiles.write(stored, window=box.window)
             except (RasterioError, CPLE_BaseError) as error:
@@ -168,9 +200,10 @@ class Output:
 
     def finish(self, threads: int) -> None:
         """Close, convert to a Cloud Optimized GeoTIFF, make sure that it can be read, and give it its name."""
-        for index in range(self._tiles.count):
-            if self._names[index]:
-                self._tiles.set_band_description(index + 1, self._names[index])
+        for number, name in enumerate(self._content.names, 1):
+            if name:
+                self._tiles.set_band_description(number, name)
+        classes = self._content.colours is not None
         self._tiles.scales = tuple(self.encoding.scales)
         self._tiles.offsets = tuple(self.encoding.offsets)
         self._tiles.update_tags(**self._tags)
@@ -184,9 +217,9 @@ class Output:
                 final,
                 driver="COG",
                 COMPRESS="DEFLATE",
-                PREDICTOR="YES",
+                PREDICTOR="NO" if classes else "YES",
                 LEVEL=1,
-                OVERVIEW_RESAMPLING="AVERAGE",
+                OVERVIEW_RESAMPLING="MODE" if classes else "AVERAGE",
                 BIGTIFF="IF_SAFER",
                 NUM_THREADS=str(threads),
             )

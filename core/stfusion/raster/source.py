@@ -159,13 +159,17 @@ class Source:
 
     def read(self, box: Box) -> Array:
         """The window as an array (bands, rows, columns)."""
+        return self._physical(*self.read_stored(box))
+
+    def read_stored(self, box: Box) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """The window as it is stored (bands, rows, columns), and where it is invalid (rows, columns)."""
         with self._lock:
             stored = self._dataset.read(self.bands, window=box.window)
             outside = self._outside(window=box.window)
-        values = self._physical(stored, outside)
+        invalid = self._invalid(stored, outside)
         if self._mask is not None:
-            values[:, self._mask.read(box)[0] != 0] = np.nan
-        return values
+            invalid |= self._mask.read(box)[0] != 0
+        return stored, invalid
 
     @cached_property
     def sample(self) -> Sample:
@@ -174,7 +178,7 @@ class Source:
         with self._lock:
             stored = self._dataset.read(self.bands, out_shape=shape)
             outside = self._outside(out_shape=shape)
-        return Sample(stored, self._physical(stored, outside))
+        return Sample(stored, self._physical(stored, self._invalid(stored, outside)))
 
     def _outside(self, **where: Any) -> npt.NDArray[np.bool_] | None:
         """Pixels outside the file's own mask or alpha band, where it has one."""
@@ -184,19 +188,24 @@ class Source:
         outside: npt.NDArray[np.bool_] = (self._dataset.read_masks(self.bands, **where) == 0).any(axis=0)
         return outside
 
-    def _physical(self, stored: npt.NDArray[Any], outside: npt.NDArray[np.bool_] | None) -> Array:
+    def _invalid(self, stored: npt.NDArray[Any], outside: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
         invalid = np.zeros(stored.shape[1:], bool) if outside is None else outside
         for index, band in enumerate(self.bands):
             nodata = self._dataset.nodatavals[band - 1] if self.override is None else self.override
             if nodata is not None:
                 # A float32 file stores the nearest float32 to the header's decimal nodata value.
                 invalid |= stored[index] == (np.float32(nodata) if stored.dtype == np.float32 else nodata)
+        if stored.dtype.kind == "f":
+            # A number that float32 cannot hold counts as infinite.
+            with np.errstate(over="ignore"):
+                invalid |= ~np.isfinite(stored.astype(np.float32, copy=False)).all(axis=0)
+        return invalid
+
+    def _physical(self, stored: npt.NDArray[Any], invalid: npt.NDArray[np.bool_]) -> Array:
         values: Array = stored.astype(np.float32)
         for index in range(len(self.bands)):
             if self.scales[index] != 1 or self.offsets[index] != 0:
                 values[index] = stored[index] * self.scales[index] + self.offsets[index]
-        if stored.dtype.kind == "f":
-            invalid |= ~np.isfinite(values).all(axis=0)
         values[:, invalid] = np.nan
         return values
 

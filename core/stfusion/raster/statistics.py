@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stfusion.raster.source import AlignedSource, Array, Box, blocks
+from stfusion.raster.source import AlignedSource, Array, Box
+from stfusion.raster.tiles import tiles
 from stfusion.run import Stop
 
 #: Side of a part of an image, whatever its tiles; small enough that its float64 copies are no burden.
@@ -46,15 +47,19 @@ def moments(image: AlignedSource, stop: Stop) -> Moments:
     return Moments(count, mean, np.sqrt(squares / max(count, 1)))
 
 
+def part_shape(image: AlignedSource) -> tuple[int, int]:
+    """Rows and columns of the fixed parts of an image: whole rows where the file is stored in rows.
+
+    The file is then read once, and sums over the parts, in order, are the same in every run.
+    """
+    columns = image.shape[1]
+    if image.same_grid and image.source.stored_in_rows:
+        return max(1, _SIDE * _SIDE // columns), columns
+    return _SIDE, _SIDE
+
+
 def _parts(image: AlignedSource) -> Iterator[Box]:
-    """Fixed parts of an image: rows where the file is stored in rows, so that each is read once; else squares."""
-    rows, columns = image.shape
-    if not (image.same_grid and image.source.stored_in_rows):
-        yield from blocks(image.shape, _SIDE)
-        return
-    height = max(1, _SIDE * _SIDE // columns)
-    for top in range(0, rows, height):
-        yield Box(top, min(top + height, rows), 0, columns)
+    return (inner for inner, _ in tiles(image.shape, part_shape(image), 0))
 
 
 def sample_pixels(image: AlignedSource, limit: int, stop: Stop, read: Callable[[Box], Array] | None = None) -> Array:

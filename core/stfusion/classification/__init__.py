@@ -1,0 +1,1 @@
+"""K-means classification: fitting, the model file, prediction, and the paletted raster."""

@@ -1,0 +1,111 @@
+"""What makes a raster of classes speak for itself: colours, class names, and its attribute table beside it."""
+
+from __future__ import annotations
+
+import colorsys
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from stfusion.classification._image import Floats
+from stfusion.classification._model import Class, Colour
+from stfusion.errors import UserError
+
+#: Types of columns, and what they are used for, in GDAL's raster attribute tables (GDALRATFieldType, ...FieldUsage).
+_WHOLE, _REAL, _TEXT = 0, 1, 2
+_GENERIC, _PIXELS, _NAME, _VALUE, _RED, _GREEN, _BLUE = 0, 1, 2, 5, 6, 7, 8
+#: The share of the circle of hues from one class to the next: the golden section, so that any number are well apart.
+_TURN = (5**0.5 - 1) / 2
+_SATURATIONS, _VALUES = (0.75, 0.5), (0.85, 0.6, 0.98)
+
+
+def natural_colours(centres: Floats, bands: Sequence[int]) -> list[Colour]:
+    """A colour for each of the centres (classes, bands) as the eye would see it.
+
+    ``bands`` are the places, from 0, of red, green and blue. All three are stretched alike, from the darkest to the
+    brightest centre, so that grey stays grey; where all are alike they are mid-grey.
+    """
+    seen = centres[:, list(bands)]
+    low, high = seen.min(), seen.max()
+    share = (seen - low) / (high - low) if high > low else np.full(seen.shape, 0.5)
+    return [(int(red), int(green), int(blue)) for red, green, blue in np.rint(255 * share)]
+
+
+def qualitative_colours(count: int) -> list[Colour]:
+    """Colours that are easy to tell apart, always the same ones."""
+    found: list[Colour] = []
+    for number in range(count):
+        saturation, value = _SATURATIONS[number % len(_SATURATIONS)], _VALUES[number % len(_VALUES)]
+        red, green, blue = colorsys.hsv_to_rgb((0.58 + number * _TURN) % 1, saturation, value)
+        found.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return found
+
+
+def pixel_area(grid: GeoBox) -> float | None:
+    """Square metres of a pixel; None where the grid has no coordinate system, or one in degrees."""
+    if grid.crs is None or not grid.crs.projected:
+        return None
+    metres = float(grid.crs.proj.axis_info[0].unit_conversion_factor)
+    return abs(grid.affine.determinant) * metres**2
+
+
+def write_table(raster: Path, classes: Sequence[Class], bands: Sequence[str], area: float | None) -> Path:
+    """Write class names and the attribute table of a raster of classes into ``<raster>.aux.xml``, where GDAL reads it.
+
+    The columns are VALUE, COUNT, CLASS, RED, GREEN, BLUE, AREA (square metres; left out where ``area``, that of a
+    pixel, is None) and the mean of every band (empty where a class has no pixel).
+
+    Raises
+    ------
+    UserError
+        The file cannot be written.
+    """
+    columns = _columns(classes, bands, area)
+    root = ElementTree.Element("PAMDataset")
+    band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
+    names = ElementTree.SubElement(band, "CategoryNames")
+    for name in ("No data", *(each.label for each in classes)):
+        ElementTree.SubElement(names, "Category").text = name
+    table = ElementTree.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
+    for index, (name, kind, usage, _) in enumerate(columns):
+        field = ElementTree.SubElement(table, "FieldDefn", index=str(index))
+        for tag, value in (("Name", name), ("Type", kind), ("Usage", usage)):
+            ElementTree.SubElement(field, tag).text = str(value)
+    for index in range(len(classes)):
+        row = ElementTree.SubElement(table, "Row", index=str(index))
+        for *_, values in columns:
+            ElementTree.SubElement(row, "F").text = str(values[index])
+    ElementTree.indent(root)
+    path = raster.with_name(f"{raster.name}.aux.xml")
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_bytes(ElementTree.tostring(root, encoding="utf-8") + b"\n")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"The table '{path}' cannot be written ({error.strerror}); choose another folder.") from error
+    return path
+
+
+def _columns(
+    classes: Sequence[Class], bands: Sequence[str], area: float | None
+) -> list[tuple[str, int, int, Sequence[object]]]:
+    """Name, type, usage and values of every column."""
+    columns: list[tuple[str, int, int, Sequence[object]]] = [
+        ("VALUE", _WHOLE, _VALUE, [each.id for each in classes]),
+        # A table's whole numbers have 32 bits, and an image may have more pixels.
+        ("COUNT", _REAL, _PIXELS, [each.count for each in classes]),
+        ("CLASS", _TEXT, _NAME, [each.label for each in classes]),
+    ]
+    for index, (name, usage) in enumerate((("RED", _RED), ("GREEN", _GREEN), ("BLUE", _BLUE))):
+        columns.append((name, _WHOLE, usage, [each.colour[index] for each in classes]))
+    if area is not None:
+        columns.append(("AREA", _REAL, _GENERIC, [each.count * area for each in classes]))
+    for index, band in enumerate(bands):
+        means = ["" if each.mean is None else each.mean[index] for each in classes]
+        columns.append((f"MEAN {band}", _REAL, _GENERIC, means))
+    return columns
