@@ -70,6 +70,8 @@ def read_vector(title: str, layer: Input, grid: GeoBox, shapes: tuple[Shape, ...
     name = f"{title} '{PurePath(path).name}{f'|{which}' if which is not None else ''}'"
     try:
         about = pyogrio.read_info(path, layer=which)
+        if about["geometry_type"] is None:
+            raise UserError(f"{name} is a table without geometries; choose a layer of {' or '.join(shapes)}.")
         crs = CRS(about["crs"]) if about["crs"] else None
         field = _field(name, layer.field, dict(zip(about["fields"], about["dtypes"], strict=True)))
         _, _, stored, (values,) = pyogrio.raw.read(
@@ -81,8 +83,6 @@ def read_vector(title: str, layer: Input, grid: GeoBox, shapes: tuple[Shape, ...
     except (DataSourceError, FieldError) as error:
         reason = "does not exist" if "No such file" in str(error) else f"cannot be read as a vector layer ({error})"
         raise UserError(f"{title} '{path}' {reason}; choose an existing file such as a GeoPackage.") from error
-    if stored is None:
-        raise UserError(f"{name} has no geometries; choose a layer of {' or '.join(shapes)}.")
     return _on_raster(name, field, stored, values, crs, grid, shapes)
 
 
@@ -122,8 +122,10 @@ def _field(name: str, wanted: str | None, dtypes: Mapping[str, str]) -> str:
 def _bounds(name: str, grid: GeoBox, crs: CRS | None) -> tuple[float, float, float, float]:
     """The bounds of the raster in the coordinate system of the layer."""
     if (crs is None) != (grid.crs is None):
-        without = ("it", f"the images have {grid.crs}") if crs is None else ("the images", f"it has {crs}")
-        raise UserError(f"{name}: {without[0]} has no coordinate system and {without[1]}; assign the missing one.")
+        its, other = (str(one) if one else "none" for one in (crs, grid.crs))
+        raise UserError(
+            f"The coordinate system of {name} is {its} and that of the images {other}; assign the one that is missing."
+        )
     box = (grid.extent if crs is None else grid.footprint(crs)).boundingbox
     return box.left, box.bottom, box.right, box.top
 
@@ -148,7 +150,7 @@ def _on_raster(
         found = shapely.from_wkb(stored)[strange][0].geom_type
         raise UserError(f"{name} holds a {found}; choose a layer of {' or '.join(shapes)}.")
     kept, values = geometries[~missing], values[~missing]
-    if crs is not None and crs != grid.crs:
+    if crs is not None and grid.crs is not None and crs != grid.crs:
         to_grid = crs.transformer_to_crs(grid.crs, always_xy=True)
         kept = shapely.transform(kept, lambda xy: np.column_stack(to_grid(*xy.T)))
     inside = shapely.intersects(kept, grid.extent.geom)
