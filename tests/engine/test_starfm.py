@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from literal_starfm import Literal
 from makers import FINE, quantised, read_raster, run_method, write_raster
-from stfusion.fusion._kernels import classify
 
 SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -109,12 +108,6 @@ def test_sampling_by_class_equals_the_literal_equations(tmp_path: Path, joint: b
     expected = Literal(class_maps=maps).predict(fine, coarse, target)
     fused = fuse(tmp_path, fine, coarse, target, window=7, classes=3, sampling="class", joint=joint)
     np.testing.assert_allclose(fused, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_classify_takes_the_nearest_centre_and_leaves_gaps() -> None:
-    values = np.array([[[0.0, 0.6, np.nan]], [[0.1, 0.4, 0.2]]], np.float32)
-    centres = np.array([[0.0, 0.0], [0.5, 0.5]], np.float32)
-    np.testing.assert_array_equal(classify(values, centres), [[0, 1, np.nan]])
 
 
 def test_no_change_returns_the_fine_image(tmp_path: Path) -> None:

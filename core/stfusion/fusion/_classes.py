@@ -22,7 +22,7 @@ Classified = npt.NDArray[np.int16]
 Floats = npt.NDArray[np.float64]
 
 #: Pixels that k-means is fitted to, and starts of which the best is kept.
-_SAMPLE, _STARTS = 10_000, 3
+SAMPLE, _STARTS = 10_000, 3
 #: Steps of each start at most, and the share of the squared distances that a step has to save.
 _STEPS, _SAVED = 100, 1e-4
 #: More classes than these are values of something else, such as heights.
@@ -47,7 +47,7 @@ class Classes:
         self._map = scene.classes
         if self._map is None:
             fine = scene.pairs[pair].fine
-            pixels = sample_pixels(fine, _SAMPLE, context.stop, read)
+            pixels = sample_pixels(fine, SAMPLE, context.stop, read)
             self.count = int(context.options["classes"])
             self._centres = cluster(pixels, self.count, context.job.seed, str(fine.source))
         else:

@@ -203,21 +203,3 @@ def _add_bands(there: Array, bounds: Array, near: float, either: bool | None, to
 def margin(half: int) -> int:
     """Columns before and after an image whose neighbours are tested many at a time."""
     return half + LANES
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def classify(values: Array, centres: Array) -> Array:
-    """Index (H, W) of the nearest of the centres (classes, bands) for values (bands, H, W); NaN where invalid."""
-    bands, height, width = values.shape
-    classes = np.empty((height, width), np.float32)
-    for y in range(height):
-        for x in range(width):
-            best, nearest = np.float32(np.nan), np.float32(np.inf)
-            for k in range(centres.shape[0]):
-                distance = np.float32(0)
-                for b in range(bands):
-                    distance += (values[b, y, x] - centres[k, b]) ** 2
-                if distance < nearest:
-                    best, nearest = np.float32(k), distance
-            classes[y, x] = best
-    return classes

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from stfusion.errors import UserError
+from stfusion.fusion._classes import SAMPLE, cluster, nearest
 from stfusion.fusion._fuse import Tally, fuse
-from stfusion.fusion._kernels import FAR_AWAY, accumulate, accumulate_jointly, classify, margin
+from stfusion.fusion._kernels import FAR_AWAY, accumulate, accumulate_jointly, margin
 from stfusion.fusion._scene import Patch, Scene, moving_window, reflectance_unit
 from stfusion.raster.source import Array
 from stfusion.raster.statistics import moments, sample_pixels
@@ -19,8 +20,6 @@ from stfusion.run import Context
 
 #: B of the logarithmic weights for reflectance 0..1.
 _LOG_SCALE = 1e4
-#: Pixels that k-means is fitted to.
-_SAMPLE = 50_000
 #: Neighbours that the kernel visits between two looks at the cancel flag: about a tenth of a second.
 _VISITS = 200_000_000
 #: The same for a CUDA card: each look costs a copy of the tile.
@@ -168,9 +167,10 @@ class _Guides:
         self._centres: list[list[Array]] = []
         for number, pair in enumerate(scene.pairs):
             if self._by_class:
-                pixels = sample_pixels(pair.fine, _SAMPLE, context.stop)
+                pixels = sample_pixels(pair.fine, SAMPLE, context.stop)
+                seed, name = context.job.seed, str(pair.fine.source)
                 groups = [self._bands] if self.joint else [[band] for band in range(scene.bands)]
-                self._centres.append([_cluster(pixels[group], classes, context) for group in groups])
+                self._centres.append([cluster(pixels[group], classes, seed, name) for group in groups])
             else:
                 std = moments(pair.fine, context.stop).std
                 self._thresholds.append((2.0 * std / classes).astype(np.float32))
@@ -195,7 +195,8 @@ class _Guides:
 
     @staticmethod
     def _classes(fine: Array, centres: Array) -> tuple[Array, Array]:
-        classes: Array = classify(np.ascontiguousarray(fine), centres)
+        classes: Array = nearest(fine, centres).astype(np.float32)
+        classes[classes < 0] = np.nan
         return classes[None], np.zeros(1, np.float32)
 
 
@@ -218,28 +219,6 @@ def _spatial_weights(half: int, constant: float) -> Array:
     y, x = np.mgrid[-half : half + 1, -half : half + 1]
     weights: Array = (1.0 / (1.0 + np.hypot(y, x) / (constant or (2 * half + 1) / 2))).astype(np.float32)
     return weights
-
-
-def _cluster(pixels: Array, classes: int, context: Context) -> Array:
-    """Centres (classes, bands) of k-means on pixels (bands, pixels).
-
-    Raises
-    ------
-    UserError
-        There are fewer different pixels than classes.
-    """
-    from sklearn.cluster import KMeans
-
-    distinct = len(np.unique(pixels, axis=1).T) if pixels.size else 0
-    if distinct < classes:
-        raise UserError(
-            f"The fine image has {distinct} different pixels (of {pixels.shape[1]} sampled) and {classes} classes are "
-            "asked for; take fewer classes, or sampling by threshold."
-        )
-    context.stop.check()
-    fitted = KMeans(classes, n_init=1, random_state=context.job.seed).fit(pixels.T)
-    centres: Array = fitted.cluster_centers_.astype(np.float32)
-    return centres
 
 
 def _inner(tile: Tile) -> tuple[slice, slice]:
