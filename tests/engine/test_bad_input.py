@@ -230,7 +230,7 @@ def test_half_a_second_pair(scene: Scene) -> None:
 def test_more_classes_than_pixels(scene: Scene) -> None:
     scene.write("fine", np.kron(np.array([[0.1, 0.2], [0.3, 0.4]]), np.ones((2, 30, 30))).astype(np.float32), FINE)
     error = scene.refused(sampling="class", classes=9)
-    assert error.startswith("Fine image 'fine.tif' has 4 different pixels")
+    assert error.startswith("Fine image of the pair 'fine.tif' has 4 different pixels")
     assert "9 classes are asked for; take fewer classes" in error
 
 
