@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
+from real_data import real_scene
 from stfusion.assessment._accuracy import OVERALL, PER_CLASS, measure_accuracy, measure_shares
-from stfusion.assessment._confusion import Confusion
+from stfusion.assessment._confusion import Confusion, number_names, read_codes
 from stfusion.assessment._estimates import Sample, estimate
 from stfusion.errors import UserError
 from test_confusion import checkered
@@ -403,3 +404,25 @@ def test_an_empty_sample_and_a_wrong_level_are_refused():
 def test_the_level_sets_the_width():
     wide, narrow = (estimate(Sample.by_map_class(counted(OLOFSSON), MAPPED), level).overall for level in (0.99, 0.9))
     assert (wide.margin / wide.error, narrow.margin / narrow.error) == pytest.approx((2.576, 1.645))
+
+
+@pytest.mark.parametrize(
+    ("file", "fields"),
+    [
+        ("accuracy_points_ref_vs_map_525.geojson", ("img_smpls", "ref_smpls")),
+        ("accuracy_points_ref_vs_map_1000_10classes.geojson", ("rf_rl_cls", "ref_pts")),
+    ],
+)
+def test_points_with_names_of_classes(file, fields):
+    text = (real_scene("class_aberystwyth_s2") / file).read_text(encoding="utf-8")
+    places = [feature["properties"] for feature in json.loads(text)["features"]]
+    mapped, reference = ([place[field] for place in places] for field in fields)
+    names = number_names(mapped, reference)
+    found = measure_accuracy(Confusion.of(*(read_codes(values, "Field", names) for values in (mapped, reference))))
+    labels = sorted({*mapped, *reference}, key=str.casefold)
+    assert list(names) == labels
+    assert found.overall["overall_accuracy"] == pytest.approx(metrics.accuracy_score(reference, mapped), abs=1e-9)
+    assert found.overall["kappa"] == pytest.approx(metrics.cohen_kappa_score(reference, mapped), abs=1e-9)
+    theirs = metrics.precision_recall_fscore_support(reference, mapped, labels=labels, zero_division=np.nan)
+    np.testing.assert_allclose(found.classes["users_accuracy"], theirs[0], atol=1e-9)
+    np.testing.assert_allclose(found.classes["producers_accuracy"], theirs[1], atol=1e-9)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
-from stfusion.assessment._confusion import MOST_CLASSES, Confusion, class_sizes, read_codes
+from stfusion.assessment._confusion import MOST_CLASSES, Confusion, class_sizes, number_names, read_codes
 from stfusion.errors import UserError
 
 
@@ -169,6 +169,18 @@ def test_sizes_of_classes_add_up():
 def test_codes_of_a_table_are_numbers_texts_or_names():
     found = read_codes([3, 2.0, "7", " 4.0", "Water", "water ", None, "", float("nan")], "Field 'class'", {"Water": 9})
     np.testing.assert_array_equal(found, [3, 2, 7, 4, 9, 9, np.nan, np.nan, np.nan])
+
+
+def test_names_get_the_same_codes_whatever_the_order():
+    columns = ["water", "Forest", None, "", "grass"], ["forest", " grass ", "water"]
+    names = number_names(*columns)
+    assert list(names.values()) == [1, 2, 3]
+    assert names == number_names(*reversed([column[::-1] for column in columns]))
+    found = [read_codes(column, "Field 'class'", names) for column in columns]
+    np.testing.assert_array_equal(found[0], [3, 1, np.nan, np.nan, 2])
+    np.testing.assert_array_equal(found[1], [1, 2, 3])
+    assert number_names(["4", 7, "water", float("nan")]) == {"water": 8}
+    assert number_names([1, 2]) == {}
 
 
 @pytest.mark.parametrize(

@@ -121,9 +121,8 @@ def test_likeness_of_a_large_scene_keeps_its_digits():
     found, few = (compare_partitions(clusters(each)) for each in (table, small))
     assert found.v_measure == pytest.approx(few.v_measure, rel=1e-12)
     # By the definition over pairs, whose number grows with the square.
-    both, of_map, of_reference = (
-        sum(value * (value - 1) // 2 for value in np.ravel(each).tolist()) for each in (table, table.sum(1), table.sum(0))
-    )
+    sums = (table, table.sum(axis=1), table.sum(axis=0))
+    both, of_map, of_reference = (sum(n * (n - 1) // 2 for n in np.ravel(each).tolist()) for each in sums)
     total = int(table.sum())
     chance = of_map * of_reference / (total * (total - 1) // 2)
     assert found.adjusted_rand == pytest.approx((both - chance) / ((of_map + of_reference) / 2 - chance), rel=1e-12)

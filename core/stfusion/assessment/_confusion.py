@@ -166,6 +166,23 @@ def read_codes(values: Iterable[object], title: str, names: Mapping[str, int] | 
     return np.array([_read_code(value, title, known) for value in values], np.float64)
 
 
+def number_names(*columns: Iterable[object]) -> dict[str, int]:
+    """Codes for the texts of columns that are no numbers, in alphabetic order, after the numbers that are there."""
+    values = [str(value).strip() for column in columns for value in column if value is not None]
+    texts = {value.casefold(): value for value in sorted(values, reverse=True) if value and not _is_number(value)}
+    numbers = [float(value) for value in values if _is_number(value)]
+    first = 1 + max([0, *(int(number) for number in numbers if math.isfinite(number))])
+    return {texts[key]: first + index for index, key in enumerate(sorted(texts))}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _read_code(value: object, title: str, known: Mapping[str, int]) -> float:
     text = "" if value is None else str(value).strip()
     if text.casefold() in known:
