@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from stfusion._spared import spared
 from stfusion.classification._image import Floats
 from stfusion.errors import UserError
 from stfusion.run import Stop
@@ -139,7 +140,9 @@ def _check(pixels: Floats, order: Order, title: str) -> None:
 
 
 def _k_means(points: Floats, classes: int, order: Order) -> Any:
-    from sklearn.cluster import KMeans, MiniBatchKMeans
+    # For tables of pandas, which it is not given; they take a quarter of a second.
+    with spared("pandas"):
+        from sklearn.cluster import KMeans, MiniBatchKMeans
     from threadpoolctl import threadpool_limits
 
     kind = KMeans if order.algorithm == "full" else MiniBatchKMeans

@@ -85,18 +85,20 @@ class _Draw:
         self._pixels.append(seen[2])
         self._kept += len(seen[1])
         if self._kept > 2 * self._limit:
-            self.sample()
+            self._forget()
+
+    def _forget(self) -> None:
+        priorities, pixels = np.concatenate(self._priorities), np.concatenate(self._pixels)
+        if len(priorities) > self._limit:
+            lowest = np.argpartition(priorities, self._limit - 1)[: self._limit]
+            priorities, pixels = priorities[lowest], pixels[lowest]
+            self._threshold = priorities.max()
+        self._priorities, self._pixels, self._kept = [priorities], [pixels], len(priorities)
 
     def sample(self) -> Floats:
-        """The pixels drawn so far, in the order of their priorities."""
-        priorities = np.concatenate(self._priorities)
-        pixels = np.concatenate(self._pixels)
-        order = np.argsort(priorities)[: self._limit]
-        self._priorities, self._pixels = [priorities[order]], [pixels[order]]
-        self._kept = len(order)
-        if self._kept == self._limit:
-            self._threshold = self._priorities[0][-1]
-        return self._pixels[0]
+        """The pixels drawn, in the order of their priorities."""
+        self._forget()
+        return self._pixels[0][np.argsort(self._priorities[0])]
 
 
 def draw(context: Context, image: Image, limit: int, span: tuple[float, float]) -> Sample:
