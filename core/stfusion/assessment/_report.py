@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from html import escape
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from stfusion.assessment._html import listed, number, picture, table, terms, write_page
 from stfusion.assessment._metrics import METRICS, Metric
 
 Summary = Mapping[str, Any]
 
 #: Columns of the tables that are no metrics: key in the summary of a method, head, format.
 _COSTS = (("cpu_seconds", "CPU s", ".1f"), ("wall_seconds", "Time s", ".1f"), ("peak_memory_mb", "Memory MB", ".0f"))
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1350px; margin: 2em auto; padding: 0 1em }
-h1 { font-size: 1.6em }
-h2 { font-size: 1.25em; margin-top: 2em; border-bottom: 1px solid #ccc }
-h3 { font-size: 1.05em }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums } .wide { overflow-x: auto }
-th, td { padding: .25em .4em; text-align: right; border-bottom: 1px solid #e4e4e4 }
-th { border-bottom: 2px solid #888; vertical-align: bottom }
-td.text, th.text { text-align: left }
-table.ranking { font-size: 13px }
-td { white-space: nowrap }
-tr.baseline td { background: #f3f3f3; font-style: italic }
-td.best { font-weight: bold } img { max-width: 100%; height: auto; display: block }
-dt { font-weight: bold } dd { margin: 0 0 .5em 1.5em } .note { color: #555; font-size: .92em }
-"""
 
 
 def write_numbers(summary: Summary, folder: Path) -> None:
@@ -38,22 +24,19 @@ def write_numbers(summary: Summary, folder: Path) -> None:
     text = json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False)
     (folder / "results.json").write_text(text + "\n", encoding="utf-8")
     with (folder / "results.csv").open("w", encoding="utf-8", newline="") as stream:
-        table = csv.writer(stream)
-        table.writerow(["rank", "method", "title", "baseline", "band", *METRICS, *(key for key, _, _ in _COSTS)])
+        writer = csv.writer(stream)
+        writer.writerow(["rank", "method", "title", "baseline", "band", *METRICS, *(key for key, _, _ in _COSTS)])
         for name, found in summary["methods"].items():
             who = [found["rank"], name, found["title"], "yes" if found["baseline"] else "no"]
-            table.writerow([*who, "mean", *(found[m]["mean"] for m in METRICS), *(found[key] for key, _, _ in _COSTS)])
+            writer.writerow([*who, "mean", *(found[m]["mean"] for m in METRICS), *(found[key] for key, _, _ in _COSTS)])
             for band, title in enumerate(summary["bands"]):
-                table.writerow([*who, title, *(_at(found[m]["bands"], band) for m in METRICS), *[None] * len(_COSTS)])
+                writer.writerow([*who, title, *(_at(found[m]["bands"], band) for m in METRICS), *[None] * len(_COSTS)])
 
 
 def write_report(summary: Summary, pictures: Mapping[str, bytes], path: Path) -> None:
     """Write the report; ``pictures`` are PNGs: "inputs", and "<method> maps" and "<method> scatter" of every method."""
-    title = escape(f"Comparison of fusion methods{_of_day(summary)}")
-    head = f'<meta charset="utf-8" /><title>{title}</title><style>{_STYLE}</style>'
-    body = "\n".join(part for section in _sections(summary, pictures) for part in section)
-    page = f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n<h1>{title}</h1>\n{body}\n</body></html>\n'
-    path.write_text(page, encoding="utf-8")
+    parts = chain.from_iterable(_sections(summary, pictures))
+    write_page(f"Comparison of fusion methods{_of_day(summary)}", parts, path)
 
 
 def verdict(summary: Summary) -> str:
@@ -92,8 +75,8 @@ def _ranking(summary: Summary) -> Iterator[str]:
         yield f'<tr{_marked(found)}><td>{found["rank"]}</td><td class="text">{escape(found["title"])}</td>'
         for name in METRICS:
             mean = found[name]["mean"]
-            yield f'<td{_bold(mean is not None and mean == best[name])}>{_number(mean)}</td>'
-        yield "".join(f"<td>{_number(found[key], form)}</td>" for key, _, form in _COSTS)
+            yield f'<td{_bold(mean is not None and mean == best[name])}>{number(mean)}</td>'
+        yield "".join(f"<td>{number(found[key], form)}</td>" for key, _, form in _COSTS)
         yield f"<td>{found['covered']:.1%}</td></tr>"
     yield "</table></div>"
     yield (
@@ -102,20 +85,20 @@ def _ranking(summary: Summary) -> Iterator[str]:
         "pixels that the method predicts.</p>"
     )
     reasons = [f"{found['title']}: {why}" for found in summary["methods"].values() for why in found["reasons"]]
-    yield from _list(reasons)
+    yield listed(reasons)
 
 
 def _left(summary: Summary) -> Iterator[str]:
     for key, head in (("failed", "Methods that failed"), ("left_out", "Methods that were left out")):
         if summary[key]:
             yield f"<h2>{head}</h2>"
-            yield from _list([f"{found['title']}: {found['reason']}" for found in summary[key].values()])
+            yield listed([f"{found['title']}: {found['reason']}" for found in summary[key].values()])
 
 
 def _images(summary: Summary, pictures: Mapping[str, bytes]) -> Iterator[str]:
     yield "<h2>Images</h2>"
-    yield _picture(pictures["inputs"], "The input images and the true image")
-    yield from _list(_common_notes(summary))
+    yield picture(pictures["inputs"], "The input images and the true image")
+    yield listed(_common_notes(summary))
 
 
 def _common_notes(summary: Summary) -> list[str]:
@@ -133,11 +116,11 @@ def _methods(summary: Summary, pictures: Mapping[str, bytes]) -> Iterator[str]:
     common = _common_notes(summary)
     for name, found in summary["methods"].items():
         yield f"<h3>{found['rank']}. {escape(found['title'])}</h3>"
-        yield _picture(pictures[f"{name} maps"], f"Prediction and error of {found['title']}")
-        yield _picture(pictures[f"{name} scatter"], f"Predicted over true values of {found['title']}")
+        yield picture(pictures[f"{name} maps"], f"Prediction and error of {found['title']}")
+        yield picture(pictures[f"{name} scatter"], f"Predicted over true values of {found['title']}")
         options = ", ".join(f"{option} = {value}" for option, value in found["options"].items())
         yield f'<p class="note">From {escape(found["pairs"])}. Options: {escape(options)}.</p>'
-        yield from _list([note for note in found["notes"] if note not in common])
+        yield listed([note for note in found["notes"] if note not in common])
 
 
 def _bands(summary: Summary) -> Iterator[str]:
@@ -152,49 +135,35 @@ def _bands(summary: Summary) -> Iterator[str]:
         for found in summary["methods"].values():
             yield f'<tr{_marked(found)}><td class="text">{escape(found["title"])}</td>'
             for value, winner in zip(found[name]["bands"], best, strict=True):
-                yield f"<td{_bold(value is not None and value == winner)}>{_number(value)}</td>"
+                yield f"<td{_bold(value is not None and value == winner)}>{number(value)}</td>"
             yield "</tr>"
         yield "</table></div>"
 
 
 def _circumstances(summary: Summary) -> Iterator[str]:
-    yield '<h2>Inputs and settings</h2><div class="wide"><table>'
-    yield "".join(f'<th class="text">{head}</th>' for head in ("Image", "File", "Size", "Bands", "Date", "Grid"))
-    for image in summary["inputs"].values():
-        bands = ", ".join(map(str, image["bands"]))
-        cells = (image["title"], image["path"], image["size"], bands, image["date"] or "unknown", image["crs"])
-        yield "<tr>" + "".join(f'<td class="text">{escape(str(cell))}</td>' for cell in cells) + "</tr>"
-    yield "</table></div><dl>"
-    for term, value in summary["settings"].items():
-        yield f"<dt>{escape(term)}</dt><dd>{escape(str(value))}</dd>"
-    yield "</dl>"
+    yield "<h2>Inputs and settings</h2>"
+    yield table(
+        ("Image", "File", "Size", "Bands", "Date", "Grid"),
+        (
+            (image["title"], image["path"], image["size"], ", ".join(map(str, image["bands"])),
+             image["date"] or "unknown", image["crs"])
+            for image in summary["inputs"].values()
+        ),
+        words=6,
+    )
+    yield terms(summary["settings"])
 
 
 def _definitions() -> Iterator[str]:
-    yield "<h2>Metrics</h2><dl>"
-    for metric in METRICS.values():
-        ideal = {"low": "Lower is better.", "high": "Higher is better, at most 1.", "zero": "Best is 0."}[metric.best]
-        yield f"<dt>{escape(metric.title)}</dt><dd>{escape(metric.definition)} {ideal}</dd>"
-    yield "</dl>"
+    ideal = {"low": "Lower is better.", "high": "Higher is better, at most 1.", "zero": "Best is 0."}
+    yield "<h2>Metrics</h2>"
+    yield terms({metric.title: f"{metric.definition} {ideal[metric.best]}" for metric in METRICS.values()})
 
 
 def _best(metric: Metric, values: list[float | None]) -> float | None:
     """The best of the values that are known."""
     worse = {"low": lambda v: v, "high": lambda v: -v, "zero": abs}[metric.best]
     return min((value for value in values if value is not None), key=worse, default=None)
-
-
-def _list(items: list[str]) -> Iterator[str]:
-    if items:
-        yield "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
-
-
-def _picture(png: bytes, text: str) -> str:
-    return f'<img alt="{escape(text)}" src="data:image/png;base64,{b64encode(png).decode("ascii")}" />'
-
-
-def _number(value: float | None, form: str = ".4g") -> str:
-    return "-" if value is None else f"{value:{form}}"
 
 
 def _marked(found: Mapping[str, Any]) -> str:

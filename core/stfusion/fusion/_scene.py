@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from stfusion.errors import UserError
-from stfusion.raster.source import AlignedSource, Array, Box, Source, pixel_ratio
+from stfusion.raster.source import AlignedSource, Array, Box, Source, align, pixel_ratio
 from stfusion.run import Context
 
 #: A coarse pixel may be this much smaller than a fine one before the two are taken for swapped.
@@ -167,26 +166,17 @@ def _map(source: Source | None, fine: Source) -> AlignedSource | None:
             f"{source} has {len(source.bands)} band(s) of type {source.dtype}, and a map has one of whole numbers; "
             "choose another raster, or none."
         )
-    if source.grid != fine.grid and (source.grid.crs is None or fine.grid.crs is None):
-        _refuse_without_crs(source, fine)
-    image = AlignedSource(source, fine.grid, "nearest")
-    if not image.overlaps():
-        _refuse_apart(source, fine)
-    return image
+    return align(source, fine, "nearest")
 
 
 def _align(context: Context, source: Source, fine: Source, sensor: str, cache_bytes: int) -> AlignedSource:
     """The source on the grid of the fine image, with a note where it has to be resampled."""
-    if source.grid != fine.grid and (source.grid.crs is None or fine.grid.crs is None):
-        _refuse_without_crs(source, fine)
     # Methods that compute on the coarse grid have no such option; what they read of a fine image is cubic.
     on_fine_grid = sensor == "fine" or "resampling" in context.options
     resampling = str(context.options.get("resampling", "cubic"))
-    image = AlignedSource(source, fine.grid, resampling, cache_bytes=cache_bytes)
+    image = align(source, fine, resampling, cache_bytes)
     if image.same_grid:
         return image
-    if not image.overlaps():
-        _refuse_apart(source, fine)
     ratio = min(pixel_ratio(source.grid, fine.grid))
     if sensor == "coarse" and ratio < _SWAPPED:
         raise UserError(
@@ -197,25 +187,6 @@ def _align(context: Context, source: Source, fine: Source, sensor: str, cache_by
     if on_fine_grid:
         context.reporter.log(f"{source} is resampled ({resampling}){other} to the grid of {fine}, ratio {ratio:.3g}.")
     return image
-
-
-def _refuse_apart(source: Source, fine: Source) -> NoReturn:
-    raise UserError(
-        f"{source} and {fine} do not overlap ({source.crs_name} and {fine.crs_name}); choose images of the same "
-        "place, or check their coordinate systems."
-    )
-
-
-def _refuse_without_crs(source: Source, fine: Source) -> NoReturn:
-    if source.grid.crs is None and fine.grid.crs is None:
-        raise UserError(
-            f"{source} ({source.shape[1]} x {source.shape[0]} pixels) and {fine} ({fine.shape[1]} x {fine.shape[0]}) "
-            "have no coordinate system and different grids; assign a projection to both."
-        )
-    without, other = (source, fine) if source.grid.crs is None else (fine, source)
-    raise UserError(
-        f"{without} has no coordinate system and {other} has {other.crs_name}; assign a projection to the first."
-    )
 
 
 def _check_values(context: Context, sources: dict[str, Source]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -306,6 +306,37 @@ class AlignedSource:
     def _reach(self) -> int:
         """Source pixels that the resampling kernels may reach: four, or four target pixels where these are larger."""
         return 4 + int(4 * max(1.0, *pixel_ratio(self.grid, self.source.grid)))
+
+
+def align(source: Source, onto: Source, resampling: str, cache_bytes: int = 2**26) -> AlignedSource:
+    """The source on the grid of another one.
+
+    Raises
+    ------
+    UserError
+        The grids differ and one of the two has no coordinate system, or they do not overlap.
+    """
+    if source.grid != onto.grid and (source.grid.crs is None or onto.grid.crs is None):
+        _refuse_without_crs(source, onto)
+    image = AlignedSource(source, onto.grid, resampling, cache_bytes=cache_bytes)
+    if not image.overlaps():
+        raise UserError(
+            f"{source} and {onto} do not overlap ({source.crs_name} and {onto.crs_name}); choose images of the same "
+            "place, or check their coordinate systems."
+        )
+    return image
+
+
+def _refuse_without_crs(source: Source, onto: Source) -> NoReturn:
+    if source.grid.crs is None and onto.grid.crs is None:
+        raise UserError(
+            f"{source} ({source.shape[1]} x {source.shape[0]} pixels) and {onto} ({onto.shape[1]} x {onto.shape[0]}) "
+            "have no coordinate system and different grids; assign a projection to both."
+        )
+    without, other = (source, onto) if source.grid.crs is None else (onto, source)
+    raise UserError(
+        f"{without} has no coordinate system and {other} has {other.crs_name}; assign a projection to the first."
+    )
 
 
 def pixel_ratio(large: GeoBox, small: GeoBox) -> tuple[float, float]:
