@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from qgis.core import (
@@ -12,7 +13,7 @@ from qgis.core import (
 )
 
 from .. import settings
-from ..engine import installer
+from ..engine import installer, locator
 from .consent import ConsentAlgorithm
 from .parameters import Values, finish
 
@@ -46,10 +47,11 @@ class InstallEngine(ConsentAlgorithm):
 
     def shortHelpString(self) -> str:
         """What is installed, where, and how big it is."""
+        *names, last = (re.split("[<>=!~]", line)[0] for line in locator.requirements())
         return (
             "<p>STF computes in an engine of its own, so that QGIS and its Python stay as they are.</p>"
-            "<p><b>What:</b> the packages numpy, scipy, numba, rasterio, odc-geo, scikit-learn and matplotlib, and "
-            "those that they need, under their own free licences.</p>"
+            f"<p><b>What:</b> the packages {', '.join(names)} and {last}, and those that they need, under their own "
+            "free licences.</p>"
             f"<p><b>Where:</b> {settings.engine_folder()}</p>"
             f"<p><b>How big:</b> about {installer.DOWNLOAD_MB} MB are downloaded from the Python package index, about "
             f"{installer.DISK_MB} MB stay on the disk; {installer.NEEDED_MB} MB have to be free.</p>"

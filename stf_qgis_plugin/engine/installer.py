@@ -22,8 +22,8 @@ from .interpreters import MINORS, BasePython, find_base_python
 __all__ = ["InstallError", "Plan", "find_base_python", "free_mb", "install", "plan", "uninstall"]
 
 #: Sizes of the engine's packages on Linux, where they are largest: what is downloaded, and what they take on the disk.
-DOWNLOAD_MB = 200
-DISK_MB = 750
+DOWNLOAD_MB = 230
+DISK_MB = 850
 #: Free space without which nothing is begun: the old environment, the new one and pip's temporary files together.
 NEEDED_MB = 2048
 

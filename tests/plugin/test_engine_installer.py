@@ -216,7 +216,7 @@ class TestPlan:
         order = stf.installer.plan()
         text = "\n".join(order.sentences())
         for part in (str(stf.folder), f"{order.free_mb} MB free", order.base.python, "tiny==1.0",
-                     "about 200 MB are downloaded"):
+                     f"about {stf.installer.DOWNLOAD_MB} MB are downloaded"):
             assert part in text
         assert not stf.folder.exists()
 

@@ -96,7 +96,9 @@ def test_metadata_is_complete():
     assert general["hasprocessingprovider"] == "yes"
     assert "plugin" not in general["name"].lower()
     assert (BUILD / "stf_qgis_plugin" / general["icon"]).is_file()
-    for dependency in ("numpy", "numba", "rasterio", "odc-geo", "separate environment"):
+    lines = (BUILD / "stf_qgis_plugin" / "core" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    packages = [re.split("[<>=]", line)[0] for line in lines if line and not line.startswith("#")]
+    for dependency in (*packages, "separate environment"):
         assert dependency in general["about"]
 
 

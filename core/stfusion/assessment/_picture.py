@@ -139,7 +139,13 @@ def scatter(predicted: NDArray[Any], truth: NDArray[Any], names: Sequence[str]) 
         valid = np.isfinite(guess) & np.isfinite(fact)
         low, high = _limits(np.concatenate([guess[valid], fact[valid]]), SCATTER_RANGE)
         axis.hist2d(
-            fact[valid], guess[valid], SCATTER_CELLS, ((low, high), (low, high)), cmin=1, norm=LogNorm(), cmap="viridis"
+            fact[valid],
+            guess[valid],
+            SCATTER_CELLS,
+            range=((low, high), (low, high)),
+            cmin=1,
+            norm=LogNorm(),
+            cmap="viridis",
         )
         axis.axline((low, low), slope=1, color="crimson", linewidth=0.8)
         axis.set(title=name, xlim=(low, high), ylim=(low, high), aspect="equal")
