@@ -20,7 +20,8 @@ from matplotlib.image import imread
 from makers import FINE, Outcome, Said, read_raster, run_method, write_raster
 from stfusion import job, registry
 from stfusion.assessment import _alone, _compare, _judge, _plan
-from stfusion.assessment._metrics import METRICS, assess
+from stfusion.assessment._measure import Terms, assess
+from stfusion.assessment._metrics import METRICS
 from stfusion.assessment._report import verdict
 from stfusion.errors import UserError
 from stfusion.job import Input, Job
@@ -84,7 +85,7 @@ def test_methods_are_judged_on_the_same_pixels_as_their_definitions_say(
     valid = np.logical_and.reduce([np.isfinite(image).all(0) for image in (truth, *images.values())])
     assert 0.9 < valid.mean() < 1
     for name, image in images.items():
-        expected = assess(np.where(valid, image, np.nan), truth, ratio=RATIO, unit=2.0)
+        expected = assess(np.where(valid, image, np.nan), truth, Terms(ratio=RATIO, unit=2.0))
         found = compared.results["methods"][name]
         for metric in METRICS:
             assert found[metric]["mean"] == pytest.approx(expected[metric].mean, rel=1e-9, abs=1e-12), (name, metric)
@@ -236,10 +237,10 @@ def test_judgement_does_not_depend_on_the_tiles(scene: dict[str, str], monkeypat
     (truth,) = opened({"truth": scene["reference"]}).values()
     found = []
     for tile, threads in (((48, 48), 1), ((7, 11), 3), ((1, 48), 2)):
-        monkeypatch.setattr(_judge, "_tile", lambda *_, tile=tile: tile)
+        monkeypatch.setattr(_judge, "tile_of", lambda *_, tile=tile: tile)
         context = quiet(threads)
         facts = _judge.survey(context, truth, predictions, {}, (0, 1)).facts
-        found.append(_judge.judge(context, truth, predictions, facts, RATIO, 1.0, (1, 2)))
+        found.append(_judge.judge(context, truth, predictions, facts, Terms(ratio=RATIO), (1, 2)))
     whole, *others = found
     for parts in others:
         for name, expected in whole.items():
@@ -251,7 +252,7 @@ def test_judgement_does_not_depend_on_the_tiles(scene: dict[str, str], monkeypat
 
 def test_thinned_images_are_a_lattice_of_the_pixels(scene: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_judge, "THINNED", 16)
-    monkeypatch.setattr(_judge, "_tile", lambda *_: (7, 11))
+    monkeypatch.setattr(_judge, "tile_of", lambda *_: (7, 11))
     images = opened({name: scene[name] for name in ("reference", "fine")})
     seen = _judge.survey(quiet(), images["reference"], {"m": images["fine"]}, {"in": images["reference"]}, (0, 1))
     expected = read_raster(scene["reference"])

@@ -1,7 +1,6 @@
 """Metrics against scikit-image, known values and their definitions written out, and where they are not defined."""
 
 import json
-from dataclasses import replace
 from functools import reduce
 from operator import add
 
@@ -11,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from stfusion.assessment import _metrics
-from stfusion.assessment._metrics import METRICS, REACH, Facts, assess, conclude, measure
+from stfusion.assessment._measure import Facts, Terms, assess, conclude, measure
+from stfusion.assessment._metrics import METRICS
 
 
 def pair(seed=0, shape=(3, 24, 31), hole=0.0):
@@ -62,7 +61,7 @@ def test_ssim_is_that_of_scikit_image():
 
 def test_whole_images_follow_the_definitions():
     predicted, truth = pair()
-    found = assess(predicted, truth, ratio=16)
+    found = assess(predicted, truth, Terms(ratio=16))
     for band, (guess, fact) in enumerate(zip(predicted, truth, strict=True)):
         assert found["rmse"].bands[band] == pytest.approx(np.sqrt(((guess - fact) ** 2).mean()), rel=1e-12)
         assert found["mae"].bands[band] == pytest.approx(np.abs(guess - fact).mean(), rel=1e-12)
@@ -129,7 +128,7 @@ def test_an_image_smaller_than_the_window_has_no_ssim(shape):
 def test_a_constant_band_has_no_correlation_and_no_mean_correlation():
     predicted, truth = pair()
     predicted[1] = 0.3
-    found = assess(predicted, truth, ratio=16)
+    found = assess(predicted, truth, Terms(ratio=16))
     assert np.isnan(found["r"].bands).tolist() == [False, True, False]
     assert np.isnan(found["r"].mean)
     assert found.reasons == ("r of band 2 is unknown: one of the images is constant.",)
@@ -190,13 +189,6 @@ def pattern(bands):
     return np.array(truth, float), np.array(noise, float)
 
 
-@pytest.fixture
-def windows_of_32(monkeypatch):
-    monkeypatch.setattr(_metrics, "UIQI_WINDOW", 32)
-    monkeypatch.setattr(_metrics, "_PER_WINDOW", {**_metrics._PER_WINDOW, "uiqi": 32, "variance": 32})
-
-
-@pytest.mark.usefixtures("windows_of_32")
 @pytest.mark.parametrize(
     ("bands", "scores"),
     [
@@ -209,16 +201,13 @@ def windows_of_32(monkeypatch):
 def test_scores_that_are_known(bands, scores):
     """With windows of 32 pixels for the quality index and 2047 as the range of the data for SSIM."""
     truth, noise = pattern(bands)
-    valid = np.ones((64, 64), bool)
-    facts = replace(Facts.of(truth, valid), low=np.zeros(bands), high=np.full(bands, 2047.0))
-    found = conclude(measure(truth + noise, truth, valid, (64, 64), facts), facts, 64 * 64, ratio=4)
+    found = assess(truth + noise, truth, Terms(ratio=4, window=32, data_range=2047.0))
     for name, value in scores.items():
         # The root mean square error was pooled over the bands.
         ours = np.sqrt(np.mean(np.square(found[name].bands))) if name == "rmse" else found[name].mean
         assert ours == pytest.approx(value, abs=6e-7), name
 
 
-@pytest.mark.usefixtures("windows_of_32")
 @pytest.mark.parametrize(
     ("change", "scores"),
     [
@@ -234,7 +223,7 @@ def test_scores_that_are_known(bands, scores):
 )
 def test_changes_with_known_scores(change, scores):
     truth, _ = pattern(4)
-    found = assess(change(truth), truth, ratio=4)
+    found = assess(change(truth), truth, Terms(ratio=4, window=32))
     for name, value in scores.items():
         assert found[name].mean == pytest.approx(value, abs=6e-7), name
 
@@ -243,7 +232,7 @@ def test_angle_and_relative_error_by_hand():
     """One spectrum at right angles, one zero, one at the angle whose cosine is 0.96."""
     truth = np.array([[(1, 2, 2), (2, 0, 0)], [(0, 0, 0), (3, 4, 0)]], float).transpose(2, 0, 1)
     predicted = np.array([[(1, 2, 2), (0, 2, 0)], [(1, 1, 1), (4, 3, 0)]], float).transpose(2, 0, 1)
-    found = assess(predicted, truth, ratio=4)
+    found = assess(predicted, truth, Terms(ratio=4))
     assert found["sam"].mean == pytest.approx(35.420068, abs=1e-6)
     assert found["ergas"].mean == pytest.approx(22.047928, abs=1e-6)
     assert np.sqrt(np.mean(np.square(found["rmse"].bands))) == pytest.approx(1.040833, abs=1e-6)
@@ -251,7 +240,7 @@ def test_angle_and_relative_error_by_hand():
 
 def test_constant_images():
     truth = np.full((2, 20, 20), 500.0)
-    same, other = assess(truth, truth, ratio=4), assess(truth * 1.1, truth, ratio=4)
+    same, other = assess(truth, truth, Terms(ratio=4)), assess(truth * 1.1, truth, Terms(ratio=4))
     for name in ("rmse", "mae", "bias", "ergas", "sam", "edge", "variance"):
         assert same[name].mean == 0, name
     assert same["uiqi"].mean == 1
@@ -314,17 +303,18 @@ def test_parts_add_up_to_the_whole(seed, rows, cols, tile):
     """Whatever the parts, every pixel and every window is counted once."""
     predicted, truth = pair(seed, (2, rows, cols), hole=0.02)
     valid = np.isfinite(predicted).all(0)
-    whole = assess(predicted, truth, ratio=16)
+    terms = Terms(ratio=16)
+    whole = assess(predicted, truth, terms)
     places = [(row, col) for row in range(0, rows, tile) for col in range(0, cols, tile)]
     own = {(row, col): (slice(row, row + tile), slice(col, col + tile)) for row, col in places}
     facts = reduce(add, (Facts.of(truth[(slice(None), *own[place])], valid[own[place]]) for place in places))
     sums = []
     for row, col in places:
-        reach = slice(row, row + tile + REACH), slice(col, col + tile + REACH)
+        reach = slice(row, row + tile + terms.reach), slice(col, col + tile + terms.reach)
         shape = min(tile, rows - row), min(tile, cols - col)
         images = (image[(slice(None), *reach)] for image in (predicted, truth))
-        sums.append(measure(*images, valid[reach], shape, facts))
-    found = conclude(reduce(add, sums), facts, rows * cols, ratio=16)
+        sums.append(measure(*images, valid[reach], shape, facts, terms))
+    found = conclude(reduce(add, sums), facts, rows * cols, terms)
     assert found.reasons == whole.reasons
     assert found.valid == whole.valid
     for name in METRICS:
@@ -334,7 +324,7 @@ def test_parts_add_up_to_the_whole(seed, rows, cols, tile):
 
 def test_errors_in_reflectance():
     predicted, truth = pair()
-    plain, found = assess(predicted, truth), assess(predicted * 10000, truth * 10000, unit=10000)
+    plain, found = assess(predicted, truth), assess(predicted * 10000, truth * 10000, Terms(unit=10000))
     for name, metric in METRICS.items():
         assert metric.in_unit == (name in ("rmse", "mae", "bias"))
         np.testing.assert_allclose(found[name].bands, plain[name].bands, rtol=1e-9, atol=1e-12)

@@ -18,6 +18,7 @@ from stfusion import __version__, environment
 from stfusion.assessment import _picture as picture
 from stfusion.assessment._alone import Outcome, run_alone
 from stfusion.assessment._judge import TRUTH, Survey, judge, survey
+from stfusion.assessment._measure import Terms
 from stfusion.assessment._metrics import METRICS, Assessment
 from stfusion.assessment._plan import Entry, plan, select
 from stfusion.assessment._report import verdict, write_numbers, write_report
@@ -134,8 +135,8 @@ def _judge(context: Context, comparison: Comparison) -> tuple[Survey, dict[str, 
     if seen is None:
         first = next(iter(comparison.failed.values()))
         raise UserError(f"No method gave a result to compare; {first['title']} failed: {first['reason']}")
-    ratio, unit = _ratio(context, scene), _unit(context)
-    assessments = judge(context, truth, results, seen.facts, ratio, unit, (_SURVEYED, _JUDGED))
+    terms = Terms(ratio=_ratio(context, scene), unit=_unit(context))
+    assessments = judge(context, truth, results, seen.facts, terms, (_SURVEYED, _JUDGED))
     context.reporter.stage("Writing the report", count, count)
     return seen, assessments
 

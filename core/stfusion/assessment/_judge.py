@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stfusion.assessment._metrics import REACH, Assessment, Facts, Mask, Sums, conclude, measure
+from stfusion.assessment._hypercomplex import BLOCK
+from stfusion.assessment._measure import Facts, Mask, Sums, Terms, conclude, measure
+from stfusion.assessment._metrics import Assessment
 from stfusion.raster.source import AlignedSource, Array, Box
 from stfusion.raster.tiles import Tile, run_tiles, tile_shape, working_bytes
 from stfusion.run import Context
@@ -20,8 +22,8 @@ Images = Mapping[str, AlignedSource]
 TRUTH = "reference"
 #: Rows and columns of a thinned image at most.
 THINNED = 400
-#: Values in float64 that measuring a prediction holds at a time, for a pixel and band and for a pixel.
-_SCRATCH = (14, 24)
+#: Bytes that measuring a prediction holds at a time: for a pixel and band (the blocks of Q2n), and for a pixel.
+_SCRATCH = (72, 32)
 #: Share of the working memory for the tiles.
 _TILE_SHARE = 0.5
 
@@ -61,17 +63,17 @@ def survey(
     def look(tile: Tile) -> _Seen:
         box, thin = tile.inner, {}
         true = truth.read(box)
-        valid = common = _valid(true)
+        valid = common = valid_pixels(true)
         seen = Counter({TRUTH: int(np.count_nonzero(valid))})
         for name, image in images.items():
             values = true if name == TRUTH else image.read(box)
             thin[name] = values[:, -box.top % step :: step, -box.left % step :: step].copy()
             if name in predictions:
-                shared = valid & _valid(values)
+                shared = valid & valid_pixels(values)
                 seen[name] = int(np.count_nonzero(shared))
                 common = common & shared
         tile.advance(1.0)
-        return _Seen(Facts.of(true.astype(np.float64), common), seen, thin)
+        return _Seen(Facts.of(true, common), seen, thin)
 
     def merge(box: Box, found: _Seen) -> None:
         nonlocal facts
@@ -82,30 +84,26 @@ def survey(
         for name, values in found.thinned.items():
             thinned[name][:, top : top + values.shape[1], left : left + values.shape[2]] = values
 
-    run_tiles(context, truth.shape, _tile(context, truth, len(predictions)), 0, look, merge, span)
+    run_tiles(context, truth.shape, tile_of(context, truth.shape, bands, len(images)), 0, look, merge, span)
     return Survey(facts, {name: counts[name] / max(counts[TRUTH], 1) for name in predictions}, thinned)
 
 
 def judge(
-    context: Context, truth: AlignedSource, predictions: Images, facts: Facts, ratio: float | None, unit: float,
-    span: tuple[float, float],
+    context: Context, truth: AlignedSource, predictions: Images, facts: Facts, terms: Terms, span: tuple[float, float]
 ) -> dict[str, Assessment]:
     """Measure every prediction on the pixels that are valid in the truth and in all predictions.
 
-    ``facts`` are those that :func:`survey` found; ``ratio`` and ``unit`` are as for
-    :func:`stfusion.assessment._metrics.conclude`.
+    ``facts`` are those that :func:`survey` found.
     """
-    rows, columns = truth.shape
     sums: dict[str, Sums] = {}
 
     def compute(tile: Tile) -> dict[str, Sums]:
-        own = tile.inner
-        box = Box(own.top, min(own.bottom + REACH, rows), own.left, min(own.right + REACH, columns))
+        box = reached(tile.inner, terms, truth.shape)
         true, images = truth.read(box), {name: image.read(box) for name, image in predictions.items()}
-        valid = np.logical_and.reduce([_valid(image) for image in (true, *images.values())])
-        true64, found = true.astype(np.float64), {}
+        valid = np.logical_and.reduce([valid_pixels(image) for image in (true, *images.values())])
+        found = {}
         for name, image in images.items():
-            found[name] = measure(image.astype(np.float64), true64, valid, own.shape, facts)
+            found[name] = measure(image, true, valid, tile.inner.shape, facts, terms)
             tile.advance(1 / len(images))
         return found
 
@@ -113,18 +111,34 @@ def judge(
         for name, part in found.items():
             sums[name] = sums[name] + part if name in sums else part
 
-    run_tiles(context, truth.shape, _tile(context, truth, len(predictions)), 0, compute, merge, span)
-    return {name: conclude(total, facts, rows * columns, ratio, unit) for name, total in sums.items()}
+    tile = tile_of(context, truth.shape, len(truth.source.bands), len(predictions) + 1)
+    run_tiles(context, truth.shape, tile, 0, compute, merge, span)
+    pixels = truth.shape[0] * truth.shape[1]
+    return {name: conclude(total.whole, facts, pixels, terms) for name, total in sums.items()}
 
 
-def _valid(image: Array) -> Mask:
+def reached(own: Box, terms: Terms, shape: tuple[int, int]) -> Box:
+    """A part of an image of this shape with the pixels that the windows beginning in it reach."""
+    return Box(own.top, min(own.bottom + terms.reach, shape[0]), own.left, min(own.right + terms.reach, shape[1]))
+
+
+def valid_pixels(image: Array) -> Mask:
     """Valid pixels: a source has NaN in all bands of an invalid pixel."""
     valid: Mask = ~np.isnan(image[0])
     return valid
 
 
-def _tile(context: Context, truth: AlignedSource, predictions: int) -> tuple[int, int]:
-    """Rows and columns of a tile; all images are read before the first is measured."""
-    pixel_bytes = len(truth.source.bands) * (4 * (predictions + 1) + 8 * _SCRATCH[0]) + 8 * _SCRATCH[1]
-    budget = int(_TILE_SHARE * working_bytes(context))
-    return tile_shape(truth.shape, REACH, pixel_bytes, budget, context.threads)
+def tile_of(context: Context, shape: tuple[int, int], bands: int, images: int) -> tuple[int, int]:
+    """Rows and columns of a tile when this many images of this many bands are read before the first is measured.
+
+    Tiles begin at blocks of Q2n, and none is narrower than a block, unless the image is.
+    """
+    pixel_bytes = bands * (4 * images + _SCRATCH[0]) + _SCRATCH[1]
+    rows, columns = tile_shape(shape, BLOCK, pixel_bytes, int(_TILE_SHARE * working_bytes(context)), context.threads)
+    return _of_blocks(rows, shape[0]), _of_blocks(columns, shape[1])
+
+
+def _of_blocks(side: int, size: int) -> int:
+    """The side of a tile made a multiple of a block that leaves no narrower rest."""
+    sides = range(side // BLOCK * BLOCK, 0, -BLOCK)
+    return next((side for side in sides if size % side == 0 or size % side >= BLOCK), size)
