@@ -20,6 +20,8 @@ from stfusion.declaration import Method, Parameter  # noqa: E402
 
 BEGIN = "<!-- generated from the declaration; change it there, then run: make generate -->"
 END = "<!-- end of the generated part -->"
+#: Endings of files in the example of a command.
+_ENDINGS = {"raster": ".tif", "rasters": ".tif", "raster_out": ".tif", "vector": ".gpkg", "vector_out": ".gpkg"}
 PUBLISHED = ROOT / "tests" / "contract" / "published.json"
 
 
@@ -82,10 +84,10 @@ def _page(method: Method) -> Iterator[str]:
     yield from (f"**In QGIS**: *Processing toolbox ▸ STF ▸ {method.group} ▸ {method.title}*, `stf:{method.id}`.", "")
     yield from ("**On the command line**:", "", "```sh", _example(method), "```", "")
     parameters = method.parameters()
-    images = [p for p in parameters if p.kind in ("raster", "mask", "bands", "date") or p.targets[0].endswith("nodata")]
-    if images:
+    inputs = [parameter for parameter in parameters if parameter.targets[0].startswith("inputs.")]
+    if inputs:
         yield from ("## Inputs", "", "| Flag | Input | Meaning |", "| --- | --- | --- |")
-        for parameter in images:
+        for parameter in inputs:
             needed = " **Required.**" if parameter.required else ""
             yield f"| `{_flag(parameter)}` | {parameter.title} | {_cell(parameter.help)}{needed} |"
         yield ""
@@ -108,7 +110,8 @@ def _example(method: Method) -> str:
     words = ["stfusion", *method.command]
     for parameter in method.parameters():
         if parameter.required:
-            value = f"{parameter.name}.tif" if parameter.kind in ("raster", "raster_out") else parameter.name
+            ending = f".{parameter.extension}" if parameter.extension else _ENDINGS.get(parameter.kind, "")
+            value = f"{parameter.name}{ending}"
             words += [_flag(parameter), value]
     return " ".join(words)
 

@@ -54,11 +54,16 @@ class Sample:
 
     @classmethod
     def of(
-        cls, strata: NDArray[Any], mapped: NDArray[Any], reference: NDArray[Any], sizes: Mapping[int, float]
+        cls,
+        strata: NDArray[Any],
+        mapped: NDArray[Any],
+        reference: NDArray[Any],
+        sizes: Mapping[int, float],
+        numbers: Counts | None = None,
     ) -> Sample:
         """The sample of places that have these whole numbers (places); NaN in one of them leaves a place out.
 
-        ``sizes`` are the pixels or the areas of the strata.
+        ``sizes`` are the pixels or the areas of the strata. ``numbers`` (places) tells how many places each stands for.
 
         Raises
         ------
@@ -69,14 +74,17 @@ class Sample:
         places = np.stack([np.asarray(values, np.float64) for values in (strata, mapped, reference)])
         for values, title in zip(places, titles, strict=True):
             refuse_fractions(values, title)
-        places = places[:, ~np.isnan(places).any(axis=0)].astype(np.int64)
+        known = np.flatnonzero(~np.isnan(places).any(axis=0))
+        numbers = np.ones(places.shape[1], np.int64) if numbers is None else numbers
+        places, numbers = places[:, known].astype(np.int64), numbers[known]
         names = _strata(places[0].tolist(), sizes)
         labels = tuple(np.unique(places[1:]).tolist())
         axes = zip((names, labels, labels), places, strict=True)
-        cells, numbers = np.unique(
-            np.stack([np.searchsorted(axis, values) for axis, values in axes]), axis=1, return_counts=True
+        cells, cell = np.unique(
+            np.stack([np.searchsorted(axis, values) for axis, values in axes]), axis=1, return_inverse=True
         )
-        return cls(names, np.array([sizes[name] for name in names], np.float64), labels, np.vstack([cells, numbers]))
+        counts = _sum_up(numbers, (cell.reshape(-1),), cells.shape[1:]).astype(np.int64)
+        return cls(names, np.array([sizes[name] for name in names], np.float64), labels, np.vstack([cells, counts]))
 
     @classmethod
     def by_map_class(cls, confusion: Confusion, sizes: Mapping[int, float]) -> Sample:

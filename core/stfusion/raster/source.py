@@ -16,7 +16,7 @@ import numpy.typing as npt
 import rasterio
 from odc.geo.geobox import GeoBox
 from odc.geo.overlap import compute_reproject_roi
-from rasterio.enums import MaskFlags, Resampling
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError
 from rasterio.warp import reproject
 from rasterio.windows import Window
@@ -157,6 +157,14 @@ class Source:
         value = self._dataset.nodatavals[self.bands[0] - 1]
         return None if value is None else float(value)
 
+    @property
+    def colours(self) -> dict[int, tuple[int, int, int]]:
+        """Red, green and blue by stored value of the first chosen band's colour table; empty where it has none."""
+        band = self.bands[0]
+        if self._dataset.colorinterp[band - 1] != ColorInterp.palette:
+            return {}
+        return {value: (red, green, blue) for value, (red, green, blue, _) in self._dataset.colormap(band).items()}
+
     def read(self, box: Box) -> Array:
         """The window as an array (bands, rows, columns)."""
         return self._physical(*self.read_stored(box))
@@ -237,6 +245,11 @@ class AlignedSource:
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the grid."""
         return int(self.grid.shape[0]), int(self.grid.shape[1])
+
+    @property
+    def bands(self) -> tuple[int, ...]:
+        """The bands of the source, so that what is aligned can be a source again."""
+        return self.source.bands
 
     def overlaps(self) -> bool:
         """Whether any pixel of the grid lies on the source."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, Literal
 
@@ -39,6 +39,8 @@ class VectorLayer:
         Values of the field (features): whole numbers (int64), real numbers (float64) or text (object).
     left_out
         Features that have no geometry or no value, and are not among these.
+    outside
+        Features of the layer that do not lie on the raster.
     """
 
     name: str
@@ -46,6 +48,7 @@ class VectorLayer:
     geometries: npt.NDArray[Any]
     values: npt.NDArray[Any]
     left_out: int = 0
+    outside: int = 0
 
     def __len__(self) -> int:
         return len(self.geometries)
@@ -69,7 +72,7 @@ def read_vector(title: str, layer: Input, grid: GeoBox, shapes: tuple[Shape, ...
     path, which = _layer_of(title, layer.path)
     name = f"{title} '{PurePath(path).name}{f'|{which}' if which is not None else ''}'"
     try:
-        about = pyogrio.read_info(path, layer=which)
+        about = pyogrio.read_info(path, layer=which, force_feature_count=True)
         if about["geometry_type"] is None:
             raise UserError(f"{name} is a table without geometries; choose a layer of {' or '.join(shapes)}.")
         crs = CRS(about["crs"]) if about["crs"] else None
@@ -83,7 +86,8 @@ def read_vector(title: str, layer: Input, grid: GeoBox, shapes: tuple[Shape, ...
     except (DataSourceError, FieldError) as error:
         reason = "does not exist" if "No such file" in str(error) else f"cannot be read as a vector layer ({error})"
         raise UserError(f"{title} '{path}' {reason}; choose an existing file such as a GeoPackage.") from error
-    return _on_raster(name, field, stored, values, crs, grid, shapes)
+    found = _on_raster(name, field, stored, values, crs, grid, shapes)
+    return replace(found, outside=int(about["features"]) - found.left_out - len(found))
 
 
 def _layer_of(title: str, path: str) -> tuple[str, str | int | None]:

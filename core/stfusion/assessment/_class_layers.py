@@ -1,0 +1,183 @@
+"""The layers of an assessment of classes: the class map, its reference and strata, opened and on one grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from stfusion.assessment._confusion import Floats, number_names, read_codes
+from stfusion.classification._legend import Legend, read_legend, read_pairs
+from stfusion.errors import UserError
+from stfusion.raster.source import AlignedSource, Box, Source, align
+from stfusion.raster.vector import Areas, VectorLayer, read_vector
+from stfusion.run import Context
+
+Indices = NDArray[np.int64]
+
+
+class Places(NamedTuple):
+    """Pixels of a window that features lie on: row and column in the window, and the index of the feature."""
+
+    rows: Indices
+    columns: Indices
+    features: Indices
+
+
+class Points:
+    """Points on a grid: each lies on one pixel; those of a multipoint count one by one."""
+
+    def __init__(self, layer: VectorLayer, grid: GeoBox) -> None:
+        import shapely
+
+        parts, self._features = shapely.get_parts(layer.geometries, return_index=True)
+        inverse = ~grid.affine
+        x, y = shapely.get_x(parts), shapely.get_y(parts)
+        self._columns = np.floor(inverse.a * x + inverse.b * y + inverse.c).astype(np.int64)
+        self._rows = np.floor(inverse.d * x + inverse.e * y + inverse.f).astype(np.int64)
+
+    def places(self, box: Box) -> Places:
+        """The points in a window."""
+        inside = (self._rows >= box.top) & (self._rows < box.bottom)
+        inside &= (self._columns >= box.left) & (self._columns < box.right)
+        rows, columns = self._rows[inside] - box.top, self._columns[inside] - box.left
+        return Places(rows, columns, self._features[inside])
+
+
+class Polygons:
+    """Polygons on a grid: each has the pixels whose centres lie inside, the last polygon where several do."""
+
+    def __init__(self, layer: VectorLayer, grid: GeoBox) -> None:
+        self._areas = Areas(VectorLayer(layer.name, layer.field, layer.geometries, np.arange(len(layer))), grid)
+
+    def places(self, box: Box) -> Places:
+        """The pixels of polygons in a window."""
+        features = self._areas.read(box)
+        rows, columns = np.nonzero(features >= 0)
+        return Places(rows, columns, features[rows, columns].astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Features:
+    """Points or polygons with the code of the class of each."""
+
+    title: str
+    shapes: Points | Polygons
+    codes: Floats
+
+    @property
+    def are_points(self) -> bool:
+        """Whether they are points."""
+        return isinstance(self.shapes, Points)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A class map, its reference and the strata, if any, on the grid of the map; names and colours of their classes.
+
+    ``about`` says in sentences what had to be done to the layers.
+    """
+
+    source: Source
+    mapped: AlignedSource
+    reference: AlignedSource | Features
+    strata: AlignedSource | None
+    legend: Legend
+    about: list[str] = field(default_factory=list)
+
+    @property
+    def titles(self) -> tuple[str, str]:
+        """The map and the reference in words, for messages."""
+        of_reference = self.reference.title if isinstance(self.reference, Features) else str(self.reference.source)
+        return str(self.source), of_reference
+
+
+def open_map(context: Context, role: str) -> Source | None:
+    """The raster of classes of a role; None where it was not given.
+
+    Raises
+    ------
+    UserError
+        It is no raster, or has several bands.
+    """
+    titles = {each.id: each.title for each in context.method.roles}
+    image = context.job.inputs.get(role)
+    if image is None:
+        return None
+    source = Source(titles[role], image)
+    if len(source.bands) > 1:
+        raise UserError(f"{source} has {len(source.bands)} bands and a map of classes has one; choose another raster.")
+    return source
+
+
+def open_layers(context: Context, clusters: bool) -> Layers:
+    """Open the layers of a job with the roles "class_map", "reference", "samples" and perhaps "strata".
+
+    With ``clusters`` the numbers of the map say nothing of the reference's classes, so that names that are not known
+    are numbered.
+
+    Raises
+    ------
+    UserError
+        A layer cannot be used, or there is not one reference.
+    """
+    source, reference = open_map(context, "class_map"), open_map(context, "reference")
+    samples = context.job.inputs.get("samples")
+    if source is None or (reference is None) == (samples is None):
+        given = "none is" if samples is None else "both are"
+        raise UserError(
+            f"Of 'Reference raster' (reference) and 'Reference points or polygons' (samples), {given} given; give "
+            "one of them."
+        )
+    about: list[str] = []
+    words = read_pairs("Names of the classes", str(context.options.get("class_names", "")))
+    legend = Legend() if clusters else read_legend(source)
+    found: AlignedSource | Features
+    if reference is not None:
+        legend = legend | read_legend(reference) | Legend(words)
+        found = onto(reference, source, about)
+    else:
+        layer = read_vector("Reference", context.job.inputs["samples"], source.grid, ("points", "polygons"))
+        found, names = _features(layer, source.grid, {**legend.names, **words}, clusters, about)
+        legend = legend | Legend(names)
+    given_strata = open_map(context, "strata")
+    strata = None if given_strata is None else onto(given_strata, source, about)
+    return Layers(source, AlignedSource(source, source.grid, "nearest"), found, strata, legend, about)
+
+
+def onto(source: Source, target: Source, about: list[str]) -> AlignedSource:
+    """A raster of classes on the grid of another one, by nearest neighbour; a sentence says so where it lies apart."""
+    image = align(source, target, "nearest")
+    if not image.same_grid:
+        other = "" if source.grid.crs == target.grid.crs else f" from {source.crs_name} to {target.crs_name}"
+        sizes = " and ".join(f"{columns} x {rows}" for rows, columns in (source.shape, target.shape))
+        about.append(
+            f"{source} is resampled by nearest neighbour{other} to the grid of {target} (their pixels: {sizes})."
+        )
+    return image
+
+
+def _features(
+    layer: VectorLayer, grid: GeoBox, known: Mapping[int, str], clusters: bool, about: list[str]
+) -> tuple[Features, dict[int, str]]:
+    """The features of a layer with the codes of their classes, and the names of the codes."""
+    codes = {name: code for code, name in known.items()}
+    if clusters:
+        taken = [name.casefold() for name in codes]
+        strange = [value for value in layer.values if str(value).strip().casefold() not in taken]
+        codes = {**codes, **number_names(strange, known)}
+    title = f"Field '{layer.field}' of {layer.name}"
+    found = read_codes(layer.values, title, codes)
+    kinds = {geometry.geom_type.removeprefix("Multi") for geometry in layer.geometries}
+    if len(kinds) > 1:
+        raise UserError(f"{layer.name} holds both points and polygons; choose a layer of one kind.")
+    if layer.left_out:
+        about.append(f"{layer.left_out} feature(s) of {layer.name} have no value of '{layer.field}' and are left out.")
+    if layer.outside:
+        about.append(f"{layer.outside} feature(s) of {layer.name} lie outside the class map and are left out.")
+    shapes = Points(layer, grid) if kinds == {"Point"} else Polygons(layer, grid)
+    return Features(layer.name, shapes, found), {code: name for name, code in codes.items()}
