@@ -232,4 +232,3 @@ def _notes(context: Context, found: Found) -> list[str]:
         if outside:
             notes.append(f"{outside} place(s) have no stratum and are left out of the estimates.")
     return notes
-

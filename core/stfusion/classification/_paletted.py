@@ -5,8 +5,8 @@ from __future__ import annotations
 import colorsys
 import os
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -65,30 +65,33 @@ def write_table(raster: Path, classes: Sequence[Class], bands: Sequence[str], ar
         The file cannot be written.
     """
     columns = _columns(classes, bands, area)
-    root = ElementTree.Element("PAMDataset")
-    band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
-    names = ElementTree.SubElement(band, "CategoryNames")
-    for name in ("No data", *(each.label for each in classes)):
-        ElementTree.SubElement(names, "Category").text = name
-    table = ElementTree.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
-    for index, (name, kind, usage, _) in enumerate(columns):
-        field = ElementTree.SubElement(table, "FieldDefn", index=str(index))
-        for tag, value in (("Name", name), ("Type", kind), ("Usage", usage)):
-            ElementTree.SubElement(field, tag).text = str(value)
-    for index in range(len(classes)):
-        row = ElementTree.SubElement(table, "Row", index=str(index))
-        for *_, values in columns:
-            ElementTree.SubElement(row, "F").text = str(values[index])
-    ElementTree.indent(root)
+    names = [_element("Category", name) for name in ("No data", *(each.label for each in classes))]
+    fields = [
+        _element("FieldDefn", [_element("Name", name), _element("Type", kind), _element("Usage", usage)], index=index)
+        for index, (name, kind, usage, _) in enumerate(columns)
+    ]
+    rows = [
+        _element("Row", [_element("F", values[index]) for *_, values in columns], index=index)
+        for index in range(len(classes))
+    ]
+    table = _element("GDALRasterAttributeTable", fields + rows, tableType="thematic")
+    band = _element("PAMRasterBand", [_element("CategoryNames", names), table], band=1)
     path = raster.with_name(f"{raster.name}.aux.xml")
     part = path.with_name(f"{path.name}.part")
     try:
-        part.write_bytes(ElementTree.tostring(root, encoding="utf-8") + b"\n")
+        part.write_text(_element("PAMDataset", [band]) + "\n", encoding="utf-8")
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise UserError(f"The table '{path}' cannot be written ({error.strerror}); choose another folder.") from error
     return path
+
+
+def _element(tag: str, content: object, **attributes: object) -> str:
+    """An element of XML: other elements, each on a line, or the text of a value."""
+    inside = "\n".join(["", *content, ""]) if isinstance(content, list) else escape(str(content))
+    names = "".join(f' {name}="{escape(str(value))}"' for name, value in attributes.items())
+    return f"<{tag}{names}>{inside}</{tag}>"
 
 
 def _columns(

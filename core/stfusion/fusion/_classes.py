@@ -116,20 +116,20 @@ def cluster(pixels: Array, classes: int, seed: int, name: str) -> Array:
             f"{name} has {distinct} different pixels (of {pixels.shape[1]} sampled) and {classes} classes are asked "
             "for; take fewer classes."
         )
-    random = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     points = pixels.T.astype(np.float64)
-    tries = [_lloyd(points, _plus_plus(points, classes, random)) for _ in range(_STARTS)]
+    tries = [_lloyd(points, _plus_plus(points, classes, rng)) for _ in range(_STARTS)]
     centres, _ = min(tries, key=lambda tried: tried[1])
     return centres[np.argsort(centres.sum(axis=1))].astype(np.float32)
 
 
-def _plus_plus(points: Floats, classes: int, random: np.random.Generator) -> Floats:
+def _plus_plus(points: Floats, classes: int, rng: np.random.Generator) -> Floats:
     """Starting centres far from one another (Arthur and Vassilvitskii 2007)."""
-    centres = [points[random.integers(len(points))]]
+    centres = [points[rng.integers(len(points))]]
     distance = np.full(len(points), np.inf)
     for _ in range(1, classes):
         distance = np.minimum(distance, ((points - centres[-1]) ** 2).sum(axis=1))
-        centres.append(points[random.choice(len(points), p=distance / distance.sum())])
+        centres.append(points[rng.choice(len(points), p=distance / distance.sum())])
     return np.array(centres)
 
 
