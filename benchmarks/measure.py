@@ -29,28 +29,26 @@ with open(sys.argv[1], "w") as file:
 sys.exit(code)
 """
 
-#: Runs the engine and notes on standard error how it divided the scene into tiles. Where BENCH_TILE bounds their side,
-#: it notes the peak memory while tiles are computed, too, for which the peak so far is forgotten at their begin.
-ENGINE = """
+#: Runs the engine with tiles of at most the side TILE_SIDE, and notes on standard error how it divided the scene and
+#: the peak memory while tiles were computed, for which the peak so far is forgotten at their start. Never for its time:
+#: the engine would spend more on its imports.
+WATCH_TILES = """
 import json, os, sys
 from stfusion.cli import main
 from stfusion.cost import peak_memory_mb
 from stfusion.fusion import _fuse
-choose, predict, largest = _fuse.tile_shape, _fuse._predict, int(os.environ["BENCH_TILE"])
+choose, predict, largest = _fuse.tile_shape, _fuse._predict, int(os.environ["TILE_SIDE"])
 def note(**facts):
     print(json.dumps({"note": facts}), file=sys.stderr, flush=True)
 def chosen(shape, halo, pixel_bytes, budget, threads):
-    tile = choose(shape, halo, pixel_bytes, budget, threads)
-    tile = [min(side, largest or side) for side in tile]
+    tile = tuple(min(side, largest) for side in choose(shape, halo, pixel_bytes, budget, threads))
     note(pixel_bytes=pixel_bytes, tile_pixels=(tile[0] + 2 * halo) * (tile[1] + 2 * halo))
-    return tuple(tile)
+    return tile
 def predicted(*given):
-    if largest:
-        with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
     predict(*given)
-    if largest:
-        note(fusing_mb=peak_memory_mb())
+    note(fusing_mb=peak_memory_mb())
 _fuse.tile_shape, _fuse._predict = chosen, predicted
 sys.exit(main())
 """
@@ -62,10 +60,10 @@ class FailedError(Exception):
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run took; of the engine also the seconds of its tiles alone and how it divided the scene.
+    """What a run took; of the engine also the seconds of its tiles alone and, with bounded tiles, what they took.
 
     ``pixel_bytes`` is the memory that the method counts for a pixel of a tile, ``tile_pixels`` the pixels of a tile
-    with its margin, ``fusing_mb`` the peak while tiles were computed, known where their size was bounded.
+    with its margin, ``fusing_mb`` the peak while tiles were computed.
     """
 
     wall_s: float
@@ -133,8 +131,9 @@ def engine(*arguments: object, largest_tile: int = 0, variables: Mapping[str, st
     FailedError
         It ended with an error.
     """
-    environment = {**os.environ, "PYTHONPATH": str(CORE), "BENCH_TILE": str(largest_tile), **(variables or {})}
-    cost, stages, words = program([sys.executable, "-c", ENGINE, *arguments, "--json"], environment)
+    environment = {**os.environ, "PYTHONPATH": str(CORE), "TILE_SIDE": str(largest_tile), **(variables or {})}
+    start = ("-c", WATCH_TILES) if largest_tile else ("-m", "stfusion")
+    cost, stages, words = program([sys.executable, *start, *arguments, "--json"], environment)
     extra: dict[str, Any] = {}
     if "Fusing" in stages:
         names = list(stages)
