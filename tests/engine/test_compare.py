@@ -412,11 +412,14 @@ def test_a_warning_is_said_once_and_kept_for_every_method(
 
 def test_an_unknown_ratio_is_said_and_not_guessed(scene: dict[str, str], tmp_path: Path) -> None:
     fine = {role: scene["fine"] for role in ("fine", "coarse")}
-    given = {**fine, "target": scene["reference"], "reference": scene["reference"], "methods": "copy_fine"}
+    given = {**fine, "target": scene["reference"], "reference": scene["reference"]}
+    given["methods"] = "copy_fine,upsampled_coarse"
     assert compare(tmp_path / "a", **given).code == 0
     found = results(tmp_path / "a")["methods"]["copy_fine"]
     assert found["ergas"]["mean"] is None
     assert found["reasons"] == ["ERGAS is unknown: the ratio of the pixel sizes is not known."]
+    page = (tmp_path / "a" / "report" / "report.html").read_text(encoding="utf-8")
+    assert page.count("ERGAS is unknown") == page.count("All methods: ERGAS is unknown") == 1
     assert compare(tmp_path / "b", ratio=16, **given).code == 0
     assert results(tmp_path / "b")["methods"]["copy_fine"]["ergas"]["mean"] > 0
 

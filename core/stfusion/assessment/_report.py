@@ -84,8 +84,15 @@ def _ranking(summary: Summary) -> Iterator[str]:
         "start, and the first run of a method after an installation also compiles it. Covers: share of the valid true "
         "pixels that the method predicts.</p>"
     )
-    reasons = [f"{found['title']}: {why}" for found in summary["methods"].values() for why in found["reasons"]]
-    yield listed(reasons)
+    yield listed(_reasons(summary))
+
+
+def _reasons(summary: Summary) -> Iterator[str]:
+    """Why values are unknown, each reason once with the methods that it holds for."""
+    methods = summary["methods"].values()
+    for why in dict.fromkeys(why for found in methods for why in found["reasons"]):
+        those = [found["title"] for found in methods if why in found["reasons"]]
+        yield f"{'All methods' if len(those) == len(methods) else ', '.join(those)}: {why}"
 
 
 def _left(summary: Summary) -> Iterator[str]:
