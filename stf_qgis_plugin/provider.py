@@ -71,3 +71,7 @@ class StfProvider(QgsProcessingProvider):
     def supportedOutputRasterLayerExtensions(self) -> list[str]:
         """The engine writes GeoTIFF."""
         return ["tif"]
+
+    def supportedOutputVectorLayerExtensions(self) -> list[str]:
+        """The formats in which the engine writes points; the first is the default."""
+        return ["gpkg", "geojson", "shp"]

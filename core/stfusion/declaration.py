@@ -174,7 +174,8 @@ class Method:
                     f"{role.id}_field",
                     "field",
                     f"Field of the {role.title[0].lower()}{role.title[1:]}",
-                    "Attribute that holds the class: numbers or text. The first field of whole numbers when empty.",
+                    "Attribute that holds the class: numbers or text. When empty, the field 'reference', or else the "
+                    "first of whole numbers.",
                     (f"inputs.{role.id}.field",),
                     parent=role.id,
                 )

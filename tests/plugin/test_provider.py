@@ -9,7 +9,7 @@ IDS = {
     "stf:starfm", "stf:copy_fine", "stf:upsampled_coarse", "stf:fine_plus_difference", "stf:simulate", "stf:compare",
     "stf:estarfm", "stf:fit_fc", "stf:fsdaf", "stf:obsum", "stf:rasdf", "stf:spstfm", "stf:ssif", "stf:ubdf",
     "stf:vipstf",
-    "stf:assess_classification",
+    "stf:assess_classification", "stf:sampling_design",
     "stf:check_engine", "stf:install_engine", "stf:remove_engine",
 }
 ID = re.compile(r"^[a-z][a-z0-9_]*$")
@@ -52,9 +52,11 @@ def test_identity(provider):
     assert provider.svgIconPath().endswith(".svg")
 
 
-def test_writes_geotiff_files_only(provider):
+def test_writes_files_of_these_formats_only(provider):
     assert provider.supportedOutputRasterLayerExtensions() == ["tif"]
     assert provider.defaultRasterFileExtension() == "tif"
+    assert provider.supportedOutputVectorLayerExtensions() == ["gpkg", "geojson", "shp"]
+    assert provider.defaultVectorFileExtension() == "gpkg"
     assert not provider.supportsNonFileBasedOutput()
 
 

@@ -19,6 +19,8 @@ from stfusion.raster.source import LATTICE, Box
 Shape = Literal["points", "lines", "polygons"]
 #: Types of geometries, as the OGC numbers them, by what they are made of.
 _TYPES: Mapping[Shape, tuple[int, int]] = {"points": (0, 4), "lines": (1, 5), "polygons": (3, 6)}
+#: The field that points of a sampling design have for the true class.
+LABEL = "reference"
 #: Kinds of fields that can name a class: numbers, truth values and text.
 _FIELD_KINDS = "iufbO"
 
@@ -58,7 +60,7 @@ def read_vector(title: str, layer: Input, grid: GeoBox, shapes: tuple[Shape, ...
     """The features of a vector layer that lie on a raster, in its coordinate system.
 
     ``layer.path`` may say which layer of the file is meant, as in ``areas.gpkg|layername=fields``; ``layer.field`` is
-    the field with the values, and the first field of whole numbers when there is none.
+    the field with the values; without it, the field "reference" is taken, or else the first of whole numbers.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def _layer_of(title: str, path: str) -> tuple[str, str | int | None]:
 
 
 def _field(name: str, wanted: str | None, dtypes: Mapping[str, str]) -> str:
-    """The field with the values: the one that is wanted, else the first of whole numbers."""
+    """The field with the values: the one that is wanted, else that for labels, else the first of whole numbers."""
     usable = [field for field, dtype in dtypes.items() if np.dtype(dtype).kind in _FIELD_KINDS]
     listed = ", ".join(usable) if usable else "none"
     if wanted is not None:
@@ -117,6 +119,8 @@ def _field(name: str, wanted: str | None, dtypes: Mapping[str, str]) -> str:
             problem = f"has '{wanted}' of type {dtypes[wanted]}" if wanted in dtypes else f"has no field '{wanted}'"
             raise UserError(f"{name} {problem}; choose a field of numbers or text, here: {listed}.")
         return wanted
+    if LABEL in usable:
+        return LABEL
     whole = [field for field in usable if np.dtype(dtypes[field]).kind in "iu"]
     if not whole:
         raise UserError(f"{name} has no field of whole numbers; name the field with the classes, here: {listed}.")
