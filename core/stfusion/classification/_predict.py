@@ -115,8 +115,11 @@ def _assign(
                 certainty[1, row, left : left + size] = np.where(inside, 1 - np.sqrt(best / second)[:size], np.nan)
 
 
-class _Prediction:
-    """The centres, ready for what the image's file holds, and the sums by class so far."""
+class Prediction:
+    """The centres, ready for what the image's file holds, and the sums by class so far.
+
+    ``centres`` and ``scale`` are those of :func:`classify`.
+    """
 
     def __init__(self, image: Image, centres: Floats, scale: Floats, certainty: bool) -> None:
         self._image = image
@@ -129,14 +132,20 @@ class _Prediction:
 
     def look(self, tile: Tile) -> tuple[Classified, Counts, Floats, Floats]:
         """The classes of a part, and its sums by class."""
-        values, valid = self._image.read(tile.inner)
+        seen = self.of(*self._image.read(tile.inner))
+        tile.advance(1.0)
+        return seen
+
+    def of(
+        self, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]
+    ) -> tuple[Classified, Counts, Floats, Floats]:
+        """The classes of what was read of the image, and its sums by class."""
         labels = np.empty(valid.shape, np.uint8)
         certainty = np.empty((2, *(valid.shape if self._certainty else (0, 0))), np.float32)
         sums = np.zeros_like(self._counts), np.zeros_like(self._sums), np.zeros_like(self._squares)
         _assign(
             values, valid, self._factors.astype(np.float32), self._targets, self._centres, labels, certainty, *sums
         )
-        tile.advance(1.0)
         return Classified(labels, certainty if self._certainty else None), *sums
 
     def add(self, seen: tuple[Classified, Counts, Floats, Floats]) -> None:
@@ -174,7 +183,7 @@ def classify(
     ``scale`` (bands). ``span`` is the progress, in per cent, at the begin and the end. The result hangs neither on the
     threads nor on the memory: parts are fixed, and their sums are added in order.
     """
-    prediction = _Prediction(image, centres, scale, certainty)
+    prediction = Prediction(image, centres, scale, certainty)
 
     def take(box: Box, seen: tuple[Classified, Counts, Floats, Floats]) -> None:
         prediction.add(seen)
