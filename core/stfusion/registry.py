@@ -10,7 +10,7 @@ from types import MappingProxyType
 from stfusion.declaration import Method
 from stfusion.errors import UserError
 
-_PACKAGES = ("stfusion.fusion", "stfusion.assessment", "stfusion.preparation")
+_PACKAGES = ("stfusion.fusion", "stfusion.classification", "stfusion.assessment", "stfusion.preparation")
 
 
 @cache

@@ -208,8 +208,7 @@ def test_numbers_that_cannot_be_used(tmp_path, strata, values, sentence):
     ("values", "profile", "sentence"),
     [
         (np.full((9, 9), 0.5, np.float32), {}, "Class map or strata 'bad.tif' holds values such as 0.5"),
-        (np.zeros((9, 9), np.uint8), {"nodata": 0}, "has no class on any pixel that is not excluded; check its nodata "
-         "value (0)"),
+        (np.zeros((9, 9), np.uint8), {"nodata": 0}, "has no class on any pixel; check its nodata value (0)"),
         (np.full((9, 9), np.nan, np.float32), {}, "has no class on any pixel"),
         (np.ones((2, 9, 9), np.uint8), {}, "has 2 bands and a map of classes has one"),
         (np.arange(4096, dtype=np.int16).reshape(64, 64), {}, "choose a map of classes, not of measurements"),

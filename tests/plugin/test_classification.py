@@ -7,9 +7,15 @@ import json
 import numpy as np
 import pytest
 from qgis import processing
-from qgis.core import QgsProcessingOutputLayerDefinition, QgsProject, QgsVectorLayer, QgsWkbTypes
+from qgis.core import (
+    QgsPalettedRasterRenderer,
+    QgsProcessingOutputLayerDefinition,
+    QgsProject,
+    QgsVectorLayer,
+    QgsWkbTypes,
+)
 
-from conftest import write
+from conftest import read, write
 
 LABELS = np.array([[1, 1, 2, 2, 3, 3]]).repeat(30, 0).repeat(5, 1)
 
@@ -20,21 +26,39 @@ def class_map(tmp_path):
     return write(tmp_path / "map.tif", LABELS[None].astype(np.int16), 30.0)
 
 
-def test_points_of_a_design_load_and_can_be_labelled(provider, engine, run, class_map, tmp_path):
+@pytest.fixture
+def load(run, provider, engine):
+    """Runs an algorithm and loads its output as a QGIS window does; its results and the layer."""
     from processing.gui.Postprocessing import handleAlgorithmResults
 
-    path = str(tmp_path / "points.gpkg")
-    output = QgsProcessingOutputLayerDefinition(path)
-    output.destinationProject = QgsProject.instance()
-    algorithm = provider.algorithm("sampling_design").create()
-    values = {"STRATA": class_map, "SAMPLES": 60, "MINIMUM": 10, "OUTPUT": output,
-              "DESIGN": str(tmp_path / "design.json")}
-    results, ok = algorithm.run(values, run.context, run.feedback)
-    assert ok, run.feedback.textLog()
+    def load_output(name, path, **values):
+        output = QgsProcessingOutputLayerDefinition(str(path))
+        output.destinationProject = QgsProject.instance()
+        algorithm = provider.algorithm(name).create()
+        results, ok = algorithm.run({**values, "OUTPUT": output}, run.context, run.feedback)
+        assert ok, run.feedback.textLog()
+        assert handleAlgorithmResults(algorithm, run.context, run.feedback, False, results)
+        (layer,) = [each for each in QgsProject.instance().mapLayers().values() if str(path) in each.source()]
+        return results, layer
+
+    return load_output
+
+
+def legend(layer):
+    """Names and colours of the classes that a layer of classes shows."""
+    renderer = layer.renderer()
+    assert isinstance(renderer, QgsPalettedRasterRenderer)
+    found = {int(each.value): (each.label, each.color.name()) for each in renderer.classes()}
+    return {label: found[label] for label in (1, 2, 3)}
+
+
+def test_points_of_a_design_load_and_can_be_labelled(load, class_map, tmp_path):
+    results, layer = load(
+        "sampling_design", tmp_path / "points.gpkg", STRATA=class_map, SAMPLES=60, MINIMUM=10,
+        DESIGN=str(tmp_path / "design.json"),
+    )
     assert results["POINTS"] == 60
     assert json.loads((tmp_path / "design.json").read_text(encoding="utf-8"))["points"] == 60
-    assert handleAlgorithmResults(algorithm, run.context, run.feedback, False, results)
-    (layer,) = QgsProject.instance().mapLayers().values()
     assert isinstance(layer, QgsVectorLayer)
     assert (layer.name(), layer.featureCount(), layer.crs().authid()) == ("Points", 60, "EPSG:32611")
     assert QgsWkbTypes.displayString(layer.wkbType()) == "Point"
@@ -50,3 +74,30 @@ def test_points_of_a_design_load_and_can_be_labelled(provider, engine, run, clas
         "CLASS_MAP": class_map, "SAMPLES": layer, "OUTPUT": str(tmp_path / "report"),
     })
     assert (report["OVERALL_ACCURACY"], report["ESTIMATED_ACCURACY"]) == (1, 1)
+
+
+def test_a_matched_map_shows_the_names_and_colours_of_its_classes(load, class_map, tmp_path):
+    """And so does a map that was reclassified by the table of the match."""
+    clusters = write(tmp_path / "clusters.tif", np.array([0, 12, 10, 11], np.int16)[LABELS][None], 30.0)
+    table = str(tmp_path / "match.json")
+    results, layer = load(
+        "match_classes", tmp_path / "matched.tif", CLASS_MAP=clusters, REFERENCE=class_map, TABLE=table,
+        CLASS_NAMES="1=wood, 2=water, 3=bog",
+    )
+    assert (results["AGREEMENT"], results["ADJUSTED_RAND"], results["UNMATCHED"]) == (1, 1, 0)
+    shown = legend(layer)
+    assert [name for name, _ in shown.values()] == ["wood", "water", "bog"]
+    assert len({colour for _, colour in shown.values()}) == 3
+    np.testing.assert_array_equal(read(str(tmp_path / "matched.tif")), LABELS)
+    _, again = load("reclassify", tmp_path / "again.tif", CLASS_MAP=clusters, MATCH=table)
+    assert legend(again) == shown
+    np.testing.assert_array_equal(read(str(tmp_path / "again.tif")), LABELS)
+
+
+def test_a_wrong_table_is_one_sentence(provider, engine, run, class_map, tmp_path):
+    values = {"CLASS_MAP": class_map, "TABLE": "wood", "OUTPUT": str(tmp_path / "new.tif")}
+    _, ok = provider.algorithm("reclassify").create().run(values, run.context, run.feedback)
+    assert not ok
+    assert "has the part 'wood'; write 'number=word" in run.feedback.textLog()
+    assert "Traceback" not in run.feedback.textLog()
+    assert not (tmp_path / "new.tif").exists()

@@ -9,7 +9,8 @@ IDS = {
     "stf:starfm", "stf:copy_fine", "stf:upsampled_coarse", "stf:fine_plus_difference", "stf:simulate", "stf:compare",
     "stf:estarfm", "stf:fit_fc", "stf:fsdaf", "stf:obsum", "stf:rasdf", "stf:spstfm", "stf:ssif", "stf:ubdf",
     "stf:vipstf",
-    "stf:assess_classification", "stf:assess_fused_classes", "stf:sampling_design",
+    "stf:assess_classification", "stf:assess_fused_classes", "stf:sampling_design", "stf:match_classes",
+    "stf:reclassify",
     "stf:check_engine", "stf:install_engine", "stf:remove_engine",
 }
 ID = re.compile(r"^[a-z][a-z0-9_]*$")

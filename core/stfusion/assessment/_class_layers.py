@@ -95,9 +95,18 @@ class Layers:
         of_reference = self.reference.title if isinstance(self.reference, Features) else str(self.reference.source)
         return str(self.source), of_reference
 
+    def about_missed(self, missed: int) -> list[str]:
+        """A sentence on features of the reference that have no pixel of their own, where there are such."""
+        if not missed or not isinstance(self.reference, Features):
+            return []
+        why = "lie on the edge of the map" if self.reference.are_points else (
+            "hold the centre of no pixel of their own, being smaller than a pixel or below others"
+        )
+        return [f"{missed} feature(s) of {self.titles[1]} {why}, and are left out."]
 
-def open_map(context: Context, role: str) -> Source | None:
-    """The raster of classes of a role; None where it was not given.
+
+def open_map(context: Context, role: str) -> Source:
+    """The raster of classes of a role that the job has.
 
     Raises
     ------
@@ -105,13 +114,15 @@ def open_map(context: Context, role: str) -> Source | None:
         It is no raster, or has several bands.
     """
     titles = {each.id: each.title for each in context.method.roles}
-    image = context.job.inputs.get(role)
-    if image is None:
-        return None
-    source = Source(titles[role], image)
+    source = Source(titles[role], context.job.inputs[role])
     if len(source.bands) > 1:
         raise UserError(f"{source} has {len(source.bands)} bands and a map of classes has one; choose another raster.")
     return source
+
+
+def open_if_given(context: Context, role: str) -> Source | None:
+    """The raster of classes of a role, as :func:`open_map` has it; None where it was not given."""
+    return open_map(context, role) if role in context.job.inputs else None
 
 
 def open_layers(context: Context, clusters: bool) -> Layers:
@@ -125,9 +136,9 @@ def open_layers(context: Context, clusters: bool) -> Layers:
     UserError
         A layer cannot be used, or there is not one reference.
     """
-    source, reference = open_map(context, "class_map"), open_map(context, "reference")
+    source, reference = open_map(context, "class_map"), open_if_given(context, "reference")
     samples = context.job.inputs.get("samples")
-    if source is None or (reference is None) == (samples is None):
+    if (reference is None) == (samples is None):
         given = "none is" if samples is None else "both are"
         raise UserError(
             f"Of 'Reference raster' (reference) and 'Reference points or polygons' (samples), {given} given; give "
@@ -144,7 +155,7 @@ def open_layers(context: Context, clusters: bool) -> Layers:
         layer = read_vector("Reference", context.job.inputs["samples"], source.grid, ("points", "polygons"))
         found, names = _features(layer, source.grid, {**legend.names, **words}, clusters, about)
         legend = legend | Legend(names)
-    given_strata = open_map(context, "strata")
+    given_strata = open_if_given(context, "strata")
     strata = None if given_strata is None else onto(given_strata, source, about)
     return Layers(source, AlignedSource(source, source.grid, "nearest"), found, strata, legend, about)
 

@@ -209,11 +209,7 @@ def _notes(context: Context, found: Found) -> list[str]:
         if alone:
             words = called(alone, layers.legend.names)
             notes.append(f"Of the places compared, {one} has class {words}, which {other} has nowhere.")
-    if counted.missed and isinstance(layers.reference, Features):
-        why = "lie on the edge of the map" if layers.reference.are_points else (
-            "hold the centre of no pixel of their own, being smaller than a pixel or below others"
-        )
-        notes.append(f"{counted.missed} feature(s) of {reference} {why}, and are left out.")
+    notes += layers.about_missed(counted.missed)
     if found.match is not None:
         notes.append(
             "Clusters were matched to classes on the reference that they are then assessed on, which flatters the map; "

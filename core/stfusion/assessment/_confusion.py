@@ -25,7 +25,7 @@ Labels = tuple[int, ...]
 #: More classes than these are values of something else, such as heights.
 MOST_CLASSES = 1000
 #: Whole numbers up to here are exact in float32, in which images are read.
-_EXACT = 2**24
+LARGEST = 2**24
 #: Cells of the table that a part is counted in; labels that lie further apart are numbered first.
 _CELLS = 2**22
 
@@ -195,8 +195,8 @@ def _read_code(value: object, title: str, known: Mapping[str, int]) -> float:
             f"{title} has the text '{text}', which is no whole number, and {hint}; "
             "choose a field with the numbers of the classes, or give their names."
         ) from error
-    if not math.isnan(code) and (not code.is_integer() or abs(code) > _EXACT):
-        raise UserError(f"{title} has the value {text}; the number of a class is a whole number up to {_EXACT}.")
+    if not math.isnan(code) and (not code.is_integer() or abs(code) > LARGEST):
+        raise UserError(f"{title} has the value {text}; the number of a class is a whole number up to {LARGEST}.")
     return code
 
 
@@ -207,9 +207,9 @@ def _extent(values: NDArray[Any], title: str) -> range:
     low, high = np.fmin.reduce(values), np.fmax.reduce(values)
     if np.isnan(low):
         return range(0)
-    if max(abs(float(low)), abs(float(high))) > _EXACT:
+    if max(abs(float(low)), abs(float(high))) > LARGEST:
         raise UserError(
-            f"{title} has values from {low:g} to {high:g}; the number of a class is a whole number up to {_EXACT}."
+            f"{title} has values from {low:g} to {high:g}; the number of a class is a whole number up to {LARGEST}."
         )
     return range(math.floor(low), math.floor(high) + 1)
 

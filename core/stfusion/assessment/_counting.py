@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stfusion.assessment._class_layers import Features, Layers
 from stfusion.assessment._confusion import Confusion, Counts, class_sizes, refuse_fractions
 from stfusion.errors import UserError
-from stfusion.raster.source import Array, Box
+from stfusion.raster.source import AlignedSource, Array, Box
 from stfusion.raster.statistics import part_shape
 from stfusion.raster.tiles import Tile, run_tiles
 from stfusion.run import Context
@@ -118,6 +118,32 @@ def count(context: Context, layers: Layers, unit: Unit, sizes: bool, span: tuple
     if not found.confusion.total:
         _refuse_empty(layers, found.confusion)
     return found
+
+
+def count_classes(
+    context: Context, layer: AlignedSource, read: Callable[[Box], Array], span: tuple[float, float], among: str = ""
+) -> dict[int, int]:
+    """Pixels of every class, by ascending number, of what is read of a layer: windows of classes, NaN for none.
+
+    ``span`` is the progress, in per cent, at the begin and the end; ``among`` says in words which pixels are read.
+
+    Raises
+    ------
+    UserError
+        A value is no whole number, or there is no class.
+    """
+    sizes: Counter[int] = Counter()
+
+    def look(tile: Tile) -> Counter[int]:
+        found = class_sizes(read(tile.inner), str(layer.source))
+        tile.advance(1.0)
+        return found
+
+    run_tiles(context, layer.shape, part_shape(layer), 0, look, lambda box, found: sizes.update(found), span)
+    if not sizes:
+        nodata = _or_none(layer.source.nodata)
+        raise UserError(f"{layer.source} has no class on any pixel{among}; check its nodata value ({nodata}).")
+    return dict(sorted(sizes.items()))
 
 
 def _look(layers: Layers, box: Box, sizes: bool) -> _Seen:

@@ -6,7 +6,7 @@ Match on one sample and assess on another: an accuracy on the sample that the ma
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -25,7 +25,7 @@ class Match:
 
     ``pairs`` has the class of every cluster that is matched; ``unmatched`` the clusters for which no class is left,
     with a label of their own that is greater than all others. ``purity`` is the share of the most frequent class of
-    the reference in every cluster of ``before``, and ``after`` the matrix of the renamed map.
+    the reference in every cluster of ``before`` that has places there, and ``after`` the matrix of the renamed map.
     """
 
     pairs: Mapping[int, int]
@@ -40,12 +40,20 @@ class Match:
         return {**self.pairs, **self.unmatched}
 
 
-def match_clusters(confusion: Confusion, rule: Rule = "hungarian") -> Match:
+def match_clusters(
+    confusion: Confusion,
+    rule: Rule = "hungarian",
+    many_to_one: bool = False,
+    clusters: Iterable[int] = (),
+    classes: Iterable[int] = (),
+) -> Match:
     """Match the clusters of a map (rows) to the classes of its reference (columns).
 
     "hungarian" is one to one and makes the number of agreeing pixels as large as it can be (Kuhn 1955,
-    doi:10.1002/nav.3800020109); clusters that are more than the classes stay unmatched. "majority" is many to one:
-    every cluster becomes its most frequent class, of several the one with the lowest label.
+    doi:10.1002/nav.3800020109); clusters that are more than the classes stay unmatched, or with ``many_to_one`` become
+    their most frequent class. "majority" is many to one: every cluster becomes its most frequent class, of several the
+    one with the lowest label. ``clusters`` of the map that were counted nowhere stay unmatched; ``classes`` are labels
+    that the reference's classes have elsewhere.
 
     Raises
     ------
@@ -57,22 +65,22 @@ def match_clusters(confusion: Confusion, rule: Rule = "hungarian") -> Match:
             "There is no place where both the clusters and the reference have a class; choose layers that overlap."
         )
     counts = confusion.counts
-    clusters, classes = np.flatnonzero(counts.any(axis=1)), np.flatnonzero(counts.any(axis=0))
-    table = counts[np.ix_(clusters, classes)]
-    found = _hungarian(table) if rule == "hungarian" else table.argmax(axis=1)
+    rows, columns = np.flatnonzero(counts.any(axis=1)), np.flatnonzero(counts.any(axis=0))
+    table = counts[np.ix_(rows, columns)]
+    found = most = table.argmax(axis=1)
+    if rule == "hungarian":
+        found = _hungarian(table)
+        found = np.where((found < 0) & many_to_one, most, found)
     labels = confusion.labels
-    pairs = {
-        labels[cluster]: labels[classes[place]]
-        for cluster, place in zip(clusters, found, strict=True)
-        if place >= 0
-    }
-    left = [labels[cluster] for cluster in clusters if labels[cluster] not in pairs]
-    unmatched = {cluster: labels[-1] + 1 + index for index, cluster in enumerate(left)}
+    pairs = {labels[row]: labels[columns[place]] for row, place in zip(rows, found, strict=True) if place >= 0}
+    every = {*(labels[row] for row in rows), *clusters}
+    first = 1 + max(*labels, *every, *classes)
+    unmatched = {cluster: first + index for index, cluster in enumerate(sorted(every - pairs.keys()))}
     purity = (table.max(axis=1) / table.sum(axis=1)).tolist()
     return Match(
         pairs,
         unmatched,
-        {labels[cluster]: value for cluster, value in zip(clusters, purity, strict=True)},
+        {labels[row]: value for row, value in zip(rows, purity, strict=True)},
         confusion,
         confusion.renamed({**pairs, **unmatched}),
     )

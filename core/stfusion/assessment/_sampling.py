@@ -13,8 +13,8 @@ from typing import Any, cast
 import numpy as np
 
 from stfusion import __version__
-from stfusion.assessment._class_layers import onto, open_map
-from stfusion.assessment._confusion import class_sizes
+from stfusion.assessment._class_layers import onto, open_if_given, open_map
+from stfusion.assessment._counting import count_classes
 from stfusion.assessment._design import Allocation, allocate, sample_size
 from stfusion.assessment._draw import Drawn, Point, draw
 from stfusion.classification._legend import read_legend, read_pairs
@@ -23,7 +23,7 @@ from stfusion.folder import whole_file
 from stfusion.raster.points import vector_format, write_points
 from stfusion.raster.source import AlignedSource, Array, Box, Source
 from stfusion.raster.statistics import part_shape
-from stfusion.raster.tiles import Tile, run_tiles, tiles
+from stfusion.raster.tiles import tiles
 from stfusion.raster.vector import LABEL
 from stfusion.run import Context
 
@@ -66,7 +66,8 @@ def run(context: Context) -> dict[str, Any]:
     vector_format(output)
     context.reporter.stage("Counting the strata", 1, 2)
     frame = _open(context)
-    sizes = _sizes(context, frame)
+    among = "" if frame.excluded is None else " that is not excluded"
+    sizes = count_classes(context, frame.strata, frame.read, (0.0, _COUNTED), among)
     accuracies = _accuracies(context, sizes)
     wanted = _wanted(context, sizes, accuracies)
     context.reporter.stage("Drawing", 2, 2)
@@ -105,35 +106,11 @@ def _write(context: Context, path: str, source: Source, points: tuple[Point, ...
 
 def _open(context: Context) -> _Frame:
     about: list[str] = []
-    source, exclusion = open_map(context, "strata"), open_map(context, "exclusion")
-    if source is None:
-        raise UserError("'Class map or strata' (strata) is missing; give a raster.")
+    source, exclusion = open_map(context, "strata"), open_if_given(context, "exclusion")
     excluded = None if exclusion is None else onto(exclusion, source, about)
     for sentence in about:
         context.reporter.log(sentence)
     return _Frame(source, AlignedSource(source, source.grid, "nearest"), excluded)
-
-
-def _sizes(context: Context, frame: _Frame) -> dict[int, int]:
-    """Pixels of every stratum, less the excluded ones."""
-    sizes: Counter[int] = Counter()
-
-    def look(tile: Tile) -> Counter[int]:
-        found = class_sizes(frame.read(tile.inner), str(frame.source))
-        tile.advance(1.0)
-        return found
-
-    run_tiles(
-        context, frame.strata.shape, part_shape(frame.strata), 0, look, lambda box, found: sizes.update(found),
-        (0.0, _COUNTED),
-    )
-    if not sizes:
-        nodata = frame.source.nodata
-        raise UserError(
-            f"{frame.source} has no class on any pixel that is not excluded; check its nodata value "
-            f"({'none' if nodata is None else f'{nodata:g}'}) and the excluded places."
-        )
-    return dict(sorted(sizes.items()))
 
 
 def _accuracies(context: Context, sizes: Mapping[int, int]) -> dict[int, float]:

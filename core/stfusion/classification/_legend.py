@@ -9,12 +9,19 @@ from html import unescape
 from pathlib import Path
 
 from stfusion.classification._model import Class, Colour
-from stfusion.classification._paletted import qualitative_colours
+from stfusion.classification._paletted import BLUE, GREEN, NAME, RED, VALUE, qualitative_colours
 from stfusion.errors import UserError
 from stfusion.raster.source import Source
 
-#: The names of categories, from that of 0, in the file that GDAL keeps beside a raster.
-_CATEGORY = re.compile(r"<Category\s*/>|<Category>(.*?)</Category>", re.DOTALL)
+#: In the file that GDAL keeps beside a raster: the names of categories, from that of 0; of the attribute table, what a
+#: column is used for, the rows, and their cells.
+_CATEGORY, _USAGE, _ROW, _CELL = (
+    re.compile(pattern, re.DOTALL)
+    for pattern in (
+        r"<Category\s*/>|<Category>(.*?)</Category>", r"<Usage>\s*(\d+)\s*</Usage>", r"<Row\b[^>]*>(.*?)</Row>",
+        r"<F\s*/>|<F>(.*?)</F>",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -46,11 +53,37 @@ class Legend:
 
 
 def read_legend(source: Source) -> Legend:
-    """The legend that a raster of classes carries: its colour table, and the names in ``<raster>.aux.xml``."""
+    """The legend that a raster of classes carries: its colour table, and names and table in ``<raster>.aux.xml``."""
     beside = Path(f"{source.path}.aux.xml")
     text = beside.read_text(encoding="utf-8", errors="replace") if beside.is_file() else ""
-    found = ((value, unescape(match[1] or "").strip()) for value, match in enumerate(_CATEGORY.finditer(text)))
-    return Legend({value: name for value, name in found if name and value != source.nodata}, source.colours)
+    band, _, _ = text.partition("</PAMRasterBand>")
+    found = ((value, unescape(match[1] or "").strip()) for value, match in enumerate(_CATEGORY.finditer(band)))
+    names = {value: name for value, name in found if name and value != source.nodata}
+    return _read_rows(band) | Legend(names, source.colours)
+
+
+def _read_rows(text: str) -> Legend:
+    """Names and colours in the rows of an attribute table, where it has columns for values and for these."""
+    usages = [int(usage) for usage in _USAGE.findall(text)]
+    names: dict[int, str] = {}
+    colours: dict[int, Colour] = {}
+    for row in _ROW.finditer(text):
+        cells = [unescape(cell[1] or "").strip() for cell in _CELL.finditer(row[1])]
+        of = dict(zip(usages, cells, strict=False))
+        value, *colour = (_whole(of.get(usage, "")) for usage in (VALUE, RED, GREEN, BLUE))
+        if value is None:
+            continue
+        if of.get(NAME):
+            names[value] = of[NAME]
+        red, green, blue = colour
+        if red is not None and green is not None and blue is not None:
+            colours[value] = (red, green, blue)
+    return Legend(names, colours)
+
+
+def _whole(text: str) -> int | None:
+    """The whole number that a cell holds, which other programs may write as 1.0."""
+    return int(float(text)) if re.fullmatch(r"-?\d+(\.0*)?", text) else None
 
 
 def read_pairs(title: str, text: str) -> dict[int, str]:

@@ -17,7 +17,10 @@ from stfusion.errors import UserError
 
 #: Types of columns, and what they are used for, in GDAL's raster attribute tables (GDALRATFieldType, ...FieldUsage).
 _WHOLE, _REAL, _TEXT = 0, 1, 2
-_GENERIC, _PIXELS, _NAME, _VALUE, _RED, _GREEN, _BLUE = 0, 1, 2, 5, 6, 7, 8
+_GENERIC, _PIXELS = 0, 1
+NAME, VALUE, RED, GREEN, BLUE = 2, 5, 6, 7, 8
+#: More categories than these are not written: each number has one, whether it is a class or not.
+_CATEGORIES = 4096
 #: The share of the circle of hues from one class to the next: the golden section, so that any number are well apart.
 _TURN = (5**0.5 - 1) / 2
 _SATURATIONS, _VALUES = (0.75, 0.5), (0.85, 0.6, 0.98)
@@ -53,11 +56,14 @@ def pixel_area(grid: GeoBox) -> float | None:
     return abs(grid.affine.determinant) * metres**2
 
 
-def write_table(raster: Path, classes: Sequence[Class], bands: Sequence[str], area: float | None) -> Path:
+def write_table(
+    raster: Path, classes: Sequence[Class], bands: Sequence[str], area: float | None, nodata: float = 0
+) -> Path:
     """Write class names and the attribute table of a raster of classes into ``<raster>.aux.xml``, where GDAL reads it.
 
     The columns are VALUE, COUNT, CLASS, RED, GREEN, BLUE, AREA (square metres; left out where ``area``, that of a
-    pixel, is None) and the mean of every band (empty where a class has no pixel).
+    pixel, is None) and the mean of every band (empty where a class has no pixel). Categories, which are counted from 0,
+    have the names too where no number is negative or above 4095; one is that of ``nodata``.
 
     Raises
     ------
@@ -65,7 +71,10 @@ def write_table(raster: Path, classes: Sequence[Class], bands: Sequence[str], ar
         The file cannot be written.
     """
     columns = _columns(classes, bands, area)
-    names = [_element("Category", name) for name in ("No data", *(each.label for each in classes))]
+    labels: dict[float, str] = {nodata: "No data", **{each.id: each.label for each in classes}}
+    ids = range(max(each.id for each in classes) + 1)
+    named = min(each.id for each in classes) >= 0 and len(ids) <= _CATEGORIES
+    names = [_element("Category", labels.get(label, "")) for label in ids if named]
     fields = [
         _element("FieldDefn", [_element("Name", name), _element("Type", kind), _element("Usage", usage)], index=index)
         for index, (name, kind, usage, _) in enumerate(columns)
@@ -99,12 +108,12 @@ def _columns(
 ) -> list[tuple[str, int, int, Sequence[object]]]:
     """Name, type, usage and values of every column."""
     columns: list[tuple[str, int, int, Sequence[object]]] = [
-        ("VALUE", _WHOLE, _VALUE, [each.id for each in classes]),
+        ("VALUE", _WHOLE, VALUE, [each.id for each in classes]),
         # A table's whole numbers have 32 bits, and an image may have more pixels.
         ("COUNT", _REAL, _PIXELS, [each.count for each in classes]),
-        ("CLASS", _TEXT, _NAME, [each.label for each in classes]),
+        ("CLASS", _TEXT, NAME, [each.label for each in classes]),
     ]
-    for index, (name, usage) in enumerate((("RED", _RED), ("GREEN", _GREEN), ("BLUE", _BLUE))):
+    for index, (name, usage) in enumerate((("RED", RED), ("GREEN", GREEN), ("BLUE", BLUE))):
         columns.append((name, _WHOLE, usage, [each.colour[index] for each in classes]))
     if area is not None:
         columns.append(("AREA", _REAL, _GENERIC, [each.count * area for each in classes]))

@@ -82,7 +82,7 @@ class Encoding:
 class Content:
     """What a raster holds: how its values are stored, and the names of its bands.
 
-    ``colours`` (red, green, blue) by stored value make it a map of classes, one band of bytes.
+    ``colours`` (red, green, blue) by stored value make it a map of classes, in one band of whole numbers.
     """
 
     encoding: Encoding
@@ -95,9 +95,21 @@ class Content:
         return cls(Encoding.like(source), source.names)
 
     @classmethod
-    def of_classes(cls, name: str, colours: Mapping[int, tuple[int, int, int]]) -> Content:
-        """A map of classes 1 to 255; 0 is no data."""
-        return cls(Encoding(np.dtype(np.uint8), 0.0, np.ones(1), np.zeros(1)), (name,), colours)
+    def of_classes(
+        cls, name: str, colours: Mapping[int, tuple[int, int, int]], nodata: float | None = None
+    ) -> Content:
+        """A map of the classes that have a colour, in bytes where they fit, else in 16 or 32 bits.
+
+        ``nodata`` is no data where it fits and is no class; else it is 0, or the end of the range that is farther.
+        """
+        for kind in ("uint8", "int16", "int32"):
+            dtype = np.dtype(kind)
+            low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+            fitting = [v for v in (nodata, 0.0, float(low or high)) if v is not None and low <= v <= high]
+            free = [value for value in fitting if value.is_integer() and value not in colours]
+            if free and low <= min(colours) and max(colours) <= high:
+                return cls(Encoding(dtype, free[0], np.ones(1), np.zeros(1)), (name,), colours)
+        raise ValueError(f"Classes {min(colours)} to {max(colours)} do not fit into 32 bits.")
 
 
 class Output:
@@ -169,7 +181,7 @@ class Output:
             blockysize=_BLOCK,
             BIGTIFF="IF_SAFER",
         )
-        if self._content.colours is not None:
+        if self._content.colours is not None and self.encoding.dtype == np.uint8:
             tiles.write_colormap(1, self._content.colours)
         return tiles
 
