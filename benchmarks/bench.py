@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import card
+import classification
 import growth
 import limits
 import page
@@ -26,7 +27,7 @@ from stfusion import registry
 from stfusion.declaration import Method
 
 FOLDER = ROOT / "build" / "bench"
-PARTS = ("methods", "peers", "growth", "limits", "card")
+PARTS = ("methods", "peers", "growth", "limits", "classification", "card")
 
 Row = dict[str, Any]
 
@@ -141,6 +142,7 @@ def main() -> None:
         "peers": lambda: measure_peers(methods, options.python, options.repeats),
         "growth": lambda: growth.measure(methods, options.growth_sizes),
         "limits": lambda: limits.measure(FOLDER, options.memory, options.repeats),
+        "classification": lambda: classification.measure(FOLDER, options.repeats),
         "card": lambda: card.measure(FOLDER, methods, *options.card_sizes),
     }
     store = Store(FOLDER / "bench.json")

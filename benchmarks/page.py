@@ -64,6 +64,13 @@ the whole scene. These fall with the size, since tiles bound the memory; the pub
 
 """
 
+CLASSIFICATION = """## Classification
+
+Both on the same files, one thread each. "Work" is the large case less a tiny one, that is without the start of the
+program; the ratios are theirs by ours.
+
+"""
+
 #: Peers that only their authors' sources give: method, program, processor seconds, peak MB.
 FROM_SOURCE = (
     ("starfm", 1, "ImageFusion (C++)", 34.4, 92),
@@ -93,6 +100,8 @@ def write(rows: Mapping[str, Rows]) -> str:
         parts += [GROWTH, *_growth(growth), MEMORY, _memory(growth)]
     if "limits" in rows:
         parts += [_limits(rows["limits"])]
+    if "classification" in rows:
+        parts += [CLASSIFICATION, _classification(rows["classification"].values())]
     if "card" in rows:
         parts += [_card(list(rows["card"].values()))]
     text = "".join(parts)
@@ -228,6 +237,26 @@ def _limits(rows: Rows) -> str:
             facts.append(f"files left: {', '.join(row['files_left']) or 'none'}")
         lines.append(f"* {name}: {', '.join(facts)}.\n")
     return "## Overhead, cancel and large scenes\n\n" + "".join(lines)
+
+
+def _classification(rows: Iterable[Row]) -> str:
+    heads = ("Task", "Peer", "Scene", "CPU s: ours", "theirs", "Work, CPU s: ours", "theirs", "Ratio",
+             "Ratio of wall s", "Peak MB: ours", "theirs")
+    lines = []
+    for row in rows:
+        about = (row["title"], row["peer"], f"{row['size']}²")
+        if "failed" in row:
+            lines.append((*about, f"absent: {row['failed']}", *("",) * 7))
+            continue
+        both = [(row[whole], row[start]) for whole, start in (("ours", "our_start"), ("theirs", "their_start"))]
+        lines.append((
+            *about,
+            *(f"{whole['cpu_s']:.2f}" for whole, _ in both),
+            *(f"{whole['cpu_s'] - start['cpu_s']:.2f}" for whole, start in both),
+            f"{row['cpu_ratio']:.1f}", f"{row['wall_ratio']:.1f}",
+            *(f"{whole['peak_mb']:.0f}" for whole, _ in both),
+        ))
+    return _table(heads, lines, words=2)
 
 
 def _card(rows: Sequence[Row]) -> str:

@@ -82,14 +82,18 @@ class Peer:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         output.unlink(missing_ok=True)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
         try:
-            cost, _, _ = program(self.command(interpreter, path, scratch, output), kept | ALONE)
+            cost, _, _ = program(self.command(interpreter, path, scratch, output), plain_environment() | ALONE)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         if not output.exists():
             raise FailedError("it left no result")
         return cost
+
+
+def plain_environment() -> dict[str, str]:
+    """The environment without what leads to the engine's Python."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
 
 
 def _quietly(*command: object) -> None:

@@ -16,9 +16,9 @@ from stfusion.device import Device
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-bench, card, cases, growth, measure, page, peers, results, scenes = (
+bench, card, cases, classification, growth, measure, page, peers, results, scenes = (
     import_module(name)
-    for name in ("bench", "card", "cases", "growth", "measure", "page", "peers", "results", "scenes")
+    for name in ("bench", "card", "cases", "classification", "growth", "measure", "page", "peers", "results", "scenes")
 )
 
 
@@ -105,6 +105,45 @@ def test_every_peer_belongs_to_a_method_and_an_absent_one_takes_one_line(monkeyp
     text = page._peers([row])
     assert f"absent: {row['failed']}" in text
     assert absent.name in name
+
+
+#: What stands in for Orfeo ToolBox: it counts the pairs of the two maps, and writes them as that program does.
+COUNTS = """
+import sys, numpy, rasterio
+mapped, reference = (rasterio.open(path).read(1).astype(int) for path in sys.argv[2:4])
+counts = numpy.bincount((reference * 10 + mapped).ravel(), minlength=100).reshape(10, 10)[1:, 1:]
+kept = counts.any(axis=1)
+with open(sys.argv[4], "w") as sink:
+    print("#Reference labels (rows):", file=sink)
+    for row in counts[kept][:, kept] + int(sys.argv[1]):
+        print(",".join(map(str, row)), file=sink)
+"""
+
+
+def stand_in(added):
+    return replace(
+        classification.TASKS[0], needs="sh", theirs=lambda case, output: (
+            sys.executable, "-c", COUNTS, added, case / "map.tif", case / "reference.tif", output
+        ),
+    )
+
+
+def test_a_matrix_is_counted_beside_another_program_and_has_to_be_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(classification, "LARGE", 256)
+    rows = [row for _, row in classification.measure(tmp_path, 1, [stand_in(0), stand_in(1)])]
+    assert rows[0]["ours"]["cpu_s"] > 0
+    assert rows[0]["cpu_ratio"] > 0
+    assert rows[1]["failed"] == "the two results differ"
+    lines = page._classification(rows).splitlines()
+    assert lines[2].startswith("| Assess classification: two rasters of bytes | Orfeo ToolBox")
+    assert "absent: the two results differ" in lines[3]
+    assert len({line.count("|") for line in lines if line}) == 1
+
+
+def test_a_program_that_is_absent_is_said(tmp_path):
+    absent = replace(classification.TASKS[0], needs="no-such-program")
+    (_, row), = classification.measure(tmp_path, 1, [absent])
+    assert row["failed"].startswith("no-such-program is not on the path")
 
 
 def test_without_a_card_one_sentence_says_so(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,145 @@
+"""What classification and its assessment cost, beside programs that do the same.
+
+The start of a program, measured on a tiny case, is set apart from its work on a large one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+
+from measure import Cost, FailedError, engine, median, program
+from peers import ALONE, plain_environment
+
+#: Rows and columns of the large and the tiny case.
+LARGE, TINY = 4096, 16
+#: Side of a field, number of classes, and the share of pixels that the map may have wrong.
+FIELD, CLASSES, WRONG = 16, 9, 0.1
+#: Variables that keep a program of the Insight Toolkit, on which Orfeo ToolBox is built, to one thread.
+ONE_THREAD = ALONE | {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is done, and the program that does it beside ours.
+
+    ``case`` makes the files of a size in a folder. ``ours`` has the arguments of the engine and ``theirs`` the command,
+    each for a folder of files and a path to write to; ``same`` tells whether both wrote the same.
+    """
+
+    title: str
+    peer: str
+    needs: str
+    case: Callable[[int, Path], None]
+    ours: Callable[[Path, Path], Sequence[object]]
+    theirs: Callable[[Path, Path], Sequence[object]]
+    same: Callable[[Path, Path], bool]
+
+
+def measure(folder: Path, repeats: int, tasks: Sequence[Task] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A row for every task, ours and theirs in turn, on one thread each."""
+    for task in TASKS if tasks is None else tasks:
+        row: dict[str, Any] = {"title": task.title, "peer": task.peer, "size": LARGE}
+        try:
+            if shutil.which(task.needs) is None:
+                raise FailedError(f"{task.needs} is not on the path; install it with the system's package manager")
+            row |= _in_turn(task, folder / "classification", repeats)
+        except FailedError as why:
+            row |= {"failed": str(why)}
+        yield f"{task.title} | {task.peer}", row
+
+
+def _in_turn(task: Task, folder: Path, repeats: int) -> dict[str, Any]:
+    """Medians of both and of their ratios; the work is the large case less the tiny one."""
+    cases = {size: folder / str(size) for size in (LARGE, TINY)}
+    for size, path in cases.items():
+        path.mkdir(parents=True, exist_ok=True)
+        task.case(size, path)
+    # The first run compiles the kernels into numba's cache.
+    _ours(task, cases[TINY], folder)
+    runs = [
+        [run(task, cases[size], folder) for size in (TINY, LARGE) for run in (_ours, _theirs)] for _ in range(repeats)
+    ]
+    if not task.same(folder / "ours", folder / "theirs"):
+        raise FailedError("the two results differ")
+    costs = [median([turn[place] for turn in runs]) for place in range(4)]
+    names = ("our_start", "their_start", "ours", "theirs")
+    return {
+        **{name: asdict(cost) for name, cost in zip(names, costs, strict=True)},
+        "cpu_ratio": statistics.median(_ratio(turn, "cpu_s") for turn in runs),
+        "wall_ratio": statistics.median(_ratio(turn, "wall_s") for turn in runs),
+    }
+
+
+def _ratio(turn: Sequence[Cost], what: str) -> float:
+    """Their work by ours."""
+    our_start, their_start, ours, theirs = (getattr(cost, what) for cost in turn)
+    # A work too short to be told from the start counts as a hundredth of a second.
+    return float(max(0.01, theirs - their_start) / max(0.01, ours - our_start))
+
+
+def _ours(task: Task, case: Path, folder: Path) -> Cost:
+    output = folder / "ours"
+    shutil.rmtree(output, ignore_errors=True)
+    return engine(*task.ours(case, output), "--threads", 1)
+
+
+def _theirs(task: Task, case: Path, folder: Path) -> Cost:
+    output = folder / "theirs"
+    output.unlink(missing_ok=True)
+    cost, _, _ = program(task.theirs(case, output), plain_environment() | ONE_THREAD)
+    if not output.exists():
+        raise FailedError("it left no result")
+    return cost
+
+
+def class_maps(size: int, folder: Path) -> None:
+    """A class map and its reference in bytes, always the same: fields, some pixels of which the map has wrong."""
+    random = np.random.default_rng(7)
+    fields = random.integers(1, CLASSES + 1, (size // FIELD, size // FIELD), np.uint8)
+    reference = fields.repeat(FIELD, 0).repeat(FIELD, 1)
+    other = random.integers(1, CLASSES + 1, reference.shape, np.uint8)
+    mapped = np.where(random.random(reference.shape) < WRONG, other, reference)
+    for name, values in (("map", mapped), ("reference", reference)):
+        with rasterio.open(
+            folder / f"{name}.tif", "w", driver="GTiff", width=size, height=size, count=1, dtype="uint8", nodata=0,
+            crs="EPSG:32633", transform=Affine(30, 0, 500_000, 0, -30, 5_200_000), compress="deflate", tiled=True,
+            blockxsize=512, blockysize=512,
+        ) as sink:
+            sink.write(values, 1)
+
+
+def same_matrix(ours: Path, theirs: Path) -> bool:
+    """Whether our report and a table of Orfeo ToolBox, whose rows are the reference, have the same matrix."""
+    found = json.loads((ours / "results.json").read_text(encoding="utf-8"))["matrix"]["counts"]
+    lines = [line for line in theirs.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    table = [[int(float(cell)) for cell in line.split(",")] for line in lines]
+    return [list(column) for column in zip(*table, strict=True)] == found
+
+
+TASKS = (
+    Task(
+        "Assess classification: two rasters of bytes",
+        "Orfeo ToolBox, ComputeConfusionMatrix (C++)",
+        "otbcli_ComputeConfusionMatrix",
+        class_maps,
+        lambda case, output: (
+            "assess", "classification", "--class-map", case / "map.tif", "--reference", case / "reference.tif",
+            "--out", output,
+        ),
+        lambda case, output: (
+            "otbcli_ComputeConfusionMatrix", "-in", case / "map.tif", "-ref", "raster", "-ref.raster.in",
+            case / "reference.tif", "-ref.raster.nodata", 0, "-format", "confusionmatrix", "-out", output,
+        ),
+        same_matrix,
+    ),
+)
