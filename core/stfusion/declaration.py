@@ -51,7 +51,14 @@ class Parameter:
 
 
 #: The sensors whose images have bands, a mask and a nodata value, in words.
-SENSORS = {"fine": "fine images", "coarse": "coarse images", "image": "images"}
+SENSORS = {
+    "fine": "fine images",
+    "coarse": "coarse images",
+    "image": "images",
+    "fused": "fused image",
+    "reference": "reference image",
+    "pan": "panchromatic image",
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class Role:
 
     id: str
     title: str
-    sensor: Literal["fine", "coarse", "image", "classes", "vector", "file"]
+    sensor: Literal["fine", "coarse", "image", "fused", "reference", "pan", "classes", "vector", "file"]
     epoch: str
     help: str
     required: bool = True
@@ -194,7 +201,7 @@ class Method:
         for sensor in dict.fromkeys(role.sensor for role in self._images()):
             roles, images = [role.id for role in self.roles if role.sensor == sensor], SENSORS[sensor]
             goes_with = (
-                "" if sensor == "image"
+                "" if sensor not in ("fine", "coarse")
                 else f"; the first {sensor} band goes with the first band of the other sensor, and so on"
             )
             yield Parameter(

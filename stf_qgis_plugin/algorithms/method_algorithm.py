@@ -214,6 +214,7 @@ class MethodAlgorithm(StfAlgorithm):
             return
         details = context.layerToLoadOnCompletionDetails(path)
         if details.name in ("", output.title):  # a model gives its outputs names of their own
-            details.name = f"{self._method.title} {day}" if day else str(self._method.title)
+            title = self._method.title if output.name == "output" else output.title
+            details.name = f"{title} {day}" if day else str(title)
             details.forceName = True
         details.setPostProcessor(result.Finisher(self.id(), key(output.name), self._look, day))

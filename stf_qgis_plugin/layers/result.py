@@ -68,9 +68,10 @@ def set_day(layer: QgsRasterLayer, day: str) -> None:
 
 
 class Finisher(QgsProcessingLayerPostProcessorInterface):
-    """Gives a loaded result its look and its date; QGIS calls it in the main thread when the layer is in the project.
+    """Gives a loaded result its look (that of the fine image, or the one that the engine wrote) and its date.
 
-    A style that the user set for the output in the toolbox ("rendering style for outputs") is left alone.
+    QGIS calls it in the main thread when the layer is in the project. A style that the user set for the output in the
+    toolbox ("rendering style for outputs") is left alone.
     """
 
     #: QGIS holds no reference, and a model's algorithm is gone before its layers are loaded.
@@ -88,11 +89,12 @@ class Finisher(QgsProcessingLayerPostProcessorInterface):
     ) -> None:
         """Finish one layer."""
         renderer, self._renderer = self._renderer, None
-        if renderer is not None and not RenderingStyles.getStyle(*self._output):
-            shown = max(renderer.usesBands(), default=0)
-            if shown <= layer.bandCount():
+        if not RenderingStyles.getStyle(*self._output):
+            if renderer is None:
+                layer.loadDefaultStyle()  # that of the QML file beside it, if the engine wrote one
+            elif max(renderer.usesBands(), default=0) <= layer.bandCount():
                 layer.setRenderer(renderer)
-                layer.triggerRepaint()
+            layer.triggerRepaint()
         if self._day:
             set_day(layer, self._day)
         self._waiting.discard(self)

@@ -97,6 +97,18 @@ def test_compares(qgis_process, scene, tmp_path):
     assert os.path.getsize(results["REPORT"]) > 50_000
 
 
+def test_assesses(qgis_process, scene, tmp_path):
+    """The numbers are results."""
+    done = qgis_process(
+        "run", "--json", "stf:assess_fusion", "--", f"PREDICTED={scene.fine}", f"REFERENCE={scene.fine}",
+        "FUSED_BANDS=1", "FUSED_BANDS=2", "REFERENCE_BANDS=1", "REFERENCE_BANDS=2", f"OUTPUT={tmp_path / 'report'}",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads(done.stdout[done.stdout.index("{"):])["results"]
+    assert (results["RMSE"], results["SSIM"], results["SAM"]) == (0, 1, 0)
+    assert os.path.getsize(results["REPORT"]) > 20_000
+
+
 def test_a_missing_engine_is_one_sentence(qgis_process, scene, tmp_path):
     settings = tmp_path / "config" / "profiles" / "default" / "QGIS" / "QGIS3.ini"
     settings.write_text(SETTINGS.format(python=tmp_path / "gone"), encoding="utf-8")

@@ -6,12 +6,20 @@ doi:10.1109/LGRS.2009.2022650) for any number. Blocks do not overlap; bands are 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stfusion.assessment._windows import dot
+from stfusion.fusion._compile import compiled
+
 Floats = NDArray[np.float64]
+Image = NDArray[Any]
 
 BLOCK = 32
 #: A variance below this share of the mean square is what rounding leaves of zero.
@@ -52,52 +60,96 @@ def _table(components: int) -> Floats:
     return product(left, right)
 
 
-def blocks_of(image: NDArray[np.float32], size: int = BLOCK) -> Floats:
-    """The blocks of an image (bands, rows, columns), both multiples of the block: (blocks, bands, pixels)."""
-    bands, rows, columns = image.shape
-    parts = image.reshape(bands, rows // size, size, columns // size, size).transpose(1, 3, 0, 2, 4)
-    return parts.reshape(-1, bands, size * size).astype(np.float64)
+@dataclass(frozen=True)
+class Blocks:
+    """Statistics of blocks: means (blocks, bands), and means of the products of what is left (blocks, bands, bands)."""
+
+    mean: Floats
+    products: Floats
+
+    def __len__(self) -> int:
+        return len(self.mean)
 
 
-def q2n(reference: Floats, fused: Floats) -> tuple[Floats, int]:
-    """The index of every block (blocks, bands, pixels), and in how many blocks a band of the reference is constant.
+def moments(
+    images: Sequence[Image], valid: NDArray[np.bool_], size: int = BLOCK, whole_numbers: bool = False
+) -> Blocks:
+    """The statistics of blocks of images (bands, rows, columns), the bands of one after those of the other.
 
-    A band is normalised by its mean and standard deviation in the reference; a constant one, which has none, by its
-    mean, so that the index tells of a difference in level there.
+    ``valid`` tells of every block (rows, columns) whether it counts; ``whole_numbers`` rounds values and makes negative
+    ones 0, which is what research toolboxes compute Q2n of.
     """
-    n = reference.shape[2]
-    mean, square = reference.mean(axis=2), (reference**2).mean(axis=2)
-    r = reference - mean[..., None]
-    f = fused - fused.mean(axis=2)[..., None]
-    variance = (r**2).sum(axis=2) / (n - 1)
-    flat = variance <= _ROUNDING * square
-    scale = np.where(flat, np.where(mean == 0, 1.0, np.abs(mean)), np.sqrt(np.where(flat, 1.0, variance)))
-    r /= scale[..., None]
-    r[flat] = 0.0
-    f /= scale[..., None]
-    level = 1.0 + (fused.mean(axis=2) - mean) / scale
-    components = 1 << (reference.shape[1] - 1).bit_length()
-    covariance = np.zeros((len(r), components, components))
-    covariance[:, : r.shape[1], : r.shape[1]] = r @ f.transpose(0, 2, 1) / (n - 1)
-    spread = ((r**2).sum(axis=(1, 2)) + (f**2).sum(axis=(1, 2))) / (n - 1)
+    bands = sum(len(image) for image in images)
+    places = np.argwhere(valid) * size
+    mean, products = np.empty((len(places), bands)), np.empty((len(places), bands, bands))
+    stack = np.concatenate(images)
+    _moments(stack, places, size, whole_numbers, mean, products)
+    return Blocks(mean, products)
+
+
+@compiled
+def _moments(
+    stack: Image, places: NDArray[np.int64], size: int, whole_numbers: bool, mean: Floats, products: Floats
+) -> None:
+    bands, n = len(stack), size * size
+    values = np.empty((bands, n))
+    for block in range(len(places)):
+        top, left = places[block]
+        for band in range(bands):
+            total, line = 0.0, values[band]
+            for i in range(size):
+                row = stack[band, top + i, left : left + size]
+                for j in range(size):
+                    value = np.float64(row[j])
+                    if whole_numbers:
+                        value = np.float64(max(math.floor(value + 0.5), 0.0))
+                    line[i * size + j] = value
+                    total += value
+            mean[block, band] = total / n
+            for k in range(n):
+                line[k] -= total / n
+        for band in range(bands):
+            for other in range(band + 1):
+                products[block, band, other] = dot(values[band], values[other]) / n
+                products[block, other, band] = products[block, band, other]
+
+
+def q2n(blocks: Blocks, pixels: int = BLOCK * BLOCK) -> tuple[Floats, int]:
+    """The index of every block, and in how many blocks a band of the reference is constant.
+
+    The first half of the bands is the reference, the second half the fused image. A band is normalised by its mean and
+    standard deviation in the reference; a constant one, which has none, by its mean, so that the index tells of a
+    difference in level there.
+    """
+    bands = blocks.mean.shape[1] // 2
+    mean, other = blocks.mean[:, :bands], blocks.mean[:, bands:]
+    products = blocks.products * (pixels / (pixels - 1))
+    variances = np.diagonal(products, axis1=1, axis2=2)
+    flat = variances[:, :bands] <= _ROUNDING * mean**2
+    scale = np.where(flat, np.where(mean == 0, 1.0, np.abs(mean)), np.sqrt(np.where(flat, 1.0, variances[:, :bands])))
+    level = 1.0 + (other - mean) / scale
+    components = 1 << (bands - 1).bit_length()
+    covariance = np.zeros((len(mean), components, components))
+    cross = products[:, :bands, bands:] / (scale[:, :, None] * scale[:, None, :])
+    covariance[:, :bands, :bands] = np.where(flat[:, :, None], 0.0, cross)
+    spread = np.where(flat, 0.0, 1.0).sum(axis=1) + (variances[:, bands:] / scale**2).sum(axis=1)
     # Bands that were filled up are 1 in both images.
-    m_r, m_f = np.float64(components), (level**2).sum(axis=1) + components - r.shape[1]
+    m_r, m_f = np.float64(components), (level**2).sum(axis=1) + components - bands
     bias = 2 * np.sqrt(m_r * m_f) / (m_r + m_f)
     vector = np.einsum("cab,kab->kc", _table(components), covariance)
-    some = spread > 0
+    some = spread > _ROUNDING
     index = np.where(some, 2 * np.linalg.norm(vector, axis=1) / np.where(some, spread, 1.0), 1.0) * bias
     return index, int(np.count_nonzero(flat.any(axis=1)))
 
 
-def quality(blocks: Floats, pairs: NDArray[np.intp]) -> Floats:
-    """Wang and Bovik's index of pairs of bands (pairs, 2) in every block (blocks, bands, pixels): (blocks, pairs)."""
-    mean, square = blocks.mean(axis=2), (blocks**2).mean(axis=2)
-    centred = blocks - mean[..., None]
-    covariance = centred @ centred.transpose(0, 2, 1) / blocks.shape[2]
+def quality(blocks: Blocks, pairs: NDArray[np.intp]) -> Floats:
+    """Wang and Bovik's index of pairs of bands (pairs, 2) in every block: (blocks, pairs)."""
+    mean = blocks.mean
+    variance = np.diagonal(blocks.products, axis1=1, axis2=2)
+    variance = np.where(variance > _ROUNDING * mean**2, variance, 0.0)
     a, b = pairs.T
-    variance = np.diagonal(covariance, axis1=1, axis2=2)
-    variance = np.where(variance > _ROUNDING * square, variance, 0.0)
     spread, power = variance[:, a] + variance[:, b], mean[:, a] ** 2 + mean[:, b] ** 2
-    structure = np.divide(2 * covariance[:, a, b], spread, out=np.ones_like(spread), where=spread > 0)
+    covariance = blocks.products[:, a, b]
+    structure = np.divide(2 * covariance, spread, out=np.ones_like(spread), where=spread > 0)
     index: Floats = structure * np.divide(2 * mean[:, a] * mean[:, b], power, out=np.ones_like(power), where=power > 0)
     return index

@@ -128,13 +128,17 @@ def valid_pixels(image: Array) -> Mask:
     return valid
 
 
-def tile_of(context: Context, shape: tuple[int, int], bands: int, images: int) -> tuple[int, int]:
+def tile_of(
+    context: Context, shape: tuple[int, int], bands: int, images: int, margin: int = 0
+) -> tuple[int, int]:
     """Rows and columns of a tile when this many images of this many bands are read before the first is measured.
 
-    Tiles begin at blocks of Q2n, and none is narrower than a block, unless the image is.
+    ``margin`` has the pixels that are read beside a tile, beyond the few of its windows. Tiles begin at blocks of Q2n,
+    and none is narrower than a block, unless the image is.
     """
     pixel_bytes = bands * (4 * images + _SCRATCH[0]) + _SCRATCH[1]
-    rows, columns = tile_shape(shape, BLOCK, pixel_bytes, int(_TILE_SHARE * working_bytes(context)), context.threads)
+    budget = int(_TILE_SHARE * working_bytes(context))
+    rows, columns = tile_shape(shape, max(BLOCK, margin), pixel_bytes, budget, context.threads)
     return _of_blocks(rows, shape[0]), _of_blocks(columns, shape[1])
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stfusion.assessment._angles import angles
-from stfusion.assessment._hypercomplex import BLOCK, blocks_of, q2n
+from stfusion.assessment._hypercomplex import BLOCK, moments, q2n
 from stfusion.assessment._metrics import ALL, METRICS, UIQI_WINDOW, Assessment, Metric, Score
-from stfusion.assessment._windows import EDGE_WINDOW, SSIM_WINDOW, TEXTURE_WINDOW, TOTALS, band_sums, whole
+from stfusion.assessment._windows import EDGE_WINDOW, SSIM_WINDOW, TEXTURE_WINDOW, TOTALS, band_sums, ranges, whole
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -83,10 +83,10 @@ class Facts:
     @classmethod
     def of(cls, truth: NDArray[Any], valid: Mask) -> Facts:
         """The facts of a true image or of a part of it."""
-        values = truth[:, valid].astype(np.float64)
-        count = values.shape[1]
-        low, high = values.min(axis=1, initial=np.inf), values.max(axis=1, initial=-np.inf)
-        return cls(count, low, high, values.sum(axis=1) / max(count, 1))
+        low, high, total = np.empty((3, len(truth)))
+        ranges(np.ascontiguousarray(truth), np.ascontiguousarray(valid), low, high, total)
+        count = int(np.count_nonzero(valid))
+        return cls(count, low, high, total / max(count, 1))
 
     def __add__(self, other: Facts) -> Facts:
         count = self.count + other.count
@@ -166,6 +166,9 @@ def measure(
     predicted, truth = np.ascontiguousarray(predicted), np.ascontiguousarray(truth)
     valid = np.ascontiguousarray(valid)
     bands, (rows, columns) = len(truth), own
+    if zones is not None:  # the centres of the windows beyond the image, which are not whole and do not count
+        beyond = (max(0, size + terms.reach - had) for size, had in zip(own, zones.shape, strict=True))
+        zones = np.pad(zones, [(0, more) for more in beyond])
     sums = Sums(
         np.zeros((count, bands, len(TOTALS))), np.full((count, bands, 2), np.inf), np.full((count, bands, 2), -np.inf),
         np.zeros(count), np.zeros(count), np.zeros((count, len(COUNTS)), np.int64),
@@ -199,11 +202,9 @@ def _add(
         totals[0] += np.count_nonzero(kept) if values is None else values[kept].sum()
         return
     rows, columns = kept.shape
-    here = np.zeros(kept.shape, np.int32)
     centres = zones[half : half + rows, half : half + columns]
-    here[: centres.shape[0], : centres.shape[1]] = centres  # the windows beyond are not whole, and are not kept
     weights = None if values is None else values[kept]
-    totals += np.bincount(here[kept], weights, len(totals)).astype(totals.dtype)
+    totals += np.bincount(centres[kept], weights, len(totals)).astype(totals.dtype)
 
 
 def _add_blocks(
@@ -218,12 +219,8 @@ def _add_blocks(
     kept: Mask = np.asarray(valid.reshape(tall, BLOCK, wide, BLOCK).all(axis=(1, 3)))
     if not kept.any():
         return
-    both = [
-        blocks_of(np.pad(image, ((0, 0), *margin), "symmetric"))[kept.ravel()] for image in (truth, predicted)
-    ]
-    if whole_numbers:
-        both = [np.maximum(np.floor(blocks + 0.5), 0) for blocks in both]
-    values, flat = q2n(*both)
+    both = [np.pad(image, ((0, 0), *margin), "symmetric") for image in (truth, predicted)]
+    values, flat = q2n(moments(both, kept, whole_numbers=whole_numbers))
     index = np.full(kept.shape, np.nan)
     index[kept] = values
     centres = None

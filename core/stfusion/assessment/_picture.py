@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ HATCH = "////"
 #: Cells along an axis of a scatter plot, and the percentiles of the values that it reaches.
 SCATTER_CELLS, SCATTER_RANGE = 100, (0.1, 99.9)
 SCATTER_INCHES, SCATTER_COLUMNS = 2.3, 6
+HISTOGRAM_CELLS = 120
+#: Groups of bars that a picture holds.
+MOST_GROUPS = 60
 
 
 @dataclass(frozen=True)
@@ -129,12 +132,7 @@ def scatter(predicted: NDArray[Any], truth: NDArray[Any], names: Sequence[str]) 
 
     NaN is left out; both axes reach over the percentiles 0.1 to 99.9 of the values of the band.
     """
-    columns = min(SCATTER_COLUMNS, len(names))
-    rows = -(-len(names) // columns)
-    figure = Figure((SCATTER_INCHES * columns, SCATTER_INCHES * rows + 0.2), dpi=DOTS_PER_INCH, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes[len(names) :]:
-        axis.set_axis_off()
+    figure, axes = _plots(names)
     for axis, name, guess, fact in zip(axes, names, predicted, truth, strict=False):
         valid = np.isfinite(guess) & np.isfinite(fact)
         low, high = _limits(np.concatenate([guess[valid], fact[valid]]), SCATTER_RANGE)
@@ -154,6 +152,49 @@ def scatter(predicted: NDArray[Any], truth: NDArray[Any], names: Sequence[str]) 
     figure.supxlabel("True", fontsize=8)
     figure.supylabel("Predicted", fontsize=8)
     return _png(figure)
+
+
+def histograms(predicted: NDArray[Any], truth: NDArray[Any], names: Sequence[str]) -> bytes:
+    """A PNG with the histograms of both images (bands, rows, cols), a plot for each band; NaN is left out."""
+    figure, axes = _plots(names)
+    for axis, name, guess, fact in zip(axes, names, predicted, truth, strict=False):
+        valid = np.isfinite(guess) & np.isfinite(fact)
+        limits = _limits(np.concatenate([guess[valid], fact[valid]]), SCATTER_RANGE)
+        for values, colour, label in ((fact, "0.55", "Reference"), (guess, "crimson", "Fused")):
+            axis.hist(values[valid], HISTOGRAM_CELLS, limits, histtype="step", color=colour, label=label)
+        axis.set_title(name, fontsize=9)
+        axis.tick_params(labelsize=6)
+        axis.set_yticks([])
+    axes[0].legend(fontsize=6, frameon=False)
+    return _png(figure)
+
+
+def bars(values: Mapping[str, Sequence[float]], names: Sequence[str], label: str) -> bytes:
+    """A PNG with horizontal bars: for every group of ``values``, one for each of the names (bands)."""
+    groups = list(values)[:MOST_GROUPS]
+    figure = Figure((7, 0.8 + 0.14 * len(groups) * (len(names) + 1)), dpi=DOTS_PER_INCH, layout="constrained")
+    axis = figure.subplots()
+    thick = 1 / (len(names) + 1)
+    places = np.arange(len(groups))
+    for number, name in enumerate(names):
+        axis.barh(places + number * thick, [values[group][number] for group in groups], thick, label=name)
+    axis.set_yticks(places + thick * (len(names) - 1) / 2, groups, fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlabel(label, fontsize=8)
+    axis.tick_params(axis="x", labelsize=7)
+    axis.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return _png(figure)
+
+
+def _plots(names: Sequence[str]) -> tuple[Figure, NDArray[Any]]:
+    """A figure with a plot for each name, those that are left over without axes."""
+    columns = min(SCATTER_COLUMNS, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure((SCATTER_INCHES * columns, SCATTER_INCHES * rows + 0.2), dpi=DOTS_PER_INCH, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[len(names) :]:
+        axis.set_axis_off()
+    return figure, axes
 
 
 def _png(figure: Figure) -> bytes:

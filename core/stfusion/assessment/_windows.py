@@ -78,6 +78,44 @@ def whole(valid: Mask, size: int, rows: int, columns: int) -> Mask:
 
 
 @compiled
+def dot(a: Floats, b: Floats) -> float:
+    """Sum of products, as eight sums beside one another: the next sum would have to wait for the last one."""
+    s0, s1, s2, s3, s4, s5, s6, s7 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    o = np.uint64(0)
+    for _ in range(a.size // 8):
+        s0 += a[o] * b[o]
+        s1 += a[o + _RIGHT[1]] * b[o + _RIGHT[1]]
+        s2 += a[o + _RIGHT[2]] * b[o + _RIGHT[2]]
+        s3 += a[o + _RIGHT[3]] * b[o + _RIGHT[3]]
+        s4 += a[o + _RIGHT[4]] * b[o + _RIGHT[4]]
+        s5 += a[o + _RIGHT[5]] * b[o + _RIGHT[5]]
+        s6 += a[o + _RIGHT[6]] * b[o + _RIGHT[6]]
+        s7 += a[o + _RIGHT[7]] * b[o + _RIGHT[7]]
+        o += _RIGHT[8]
+    for _ in range(a.size % 8):
+        s0 += a[o] * b[o]
+        o += _RIGHT[1]
+    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+
+
+@compiled
+def ranges(image: NDArray[np.float32], valid: Mask, low: Floats, high: Floats, total: Floats) -> None:
+    """The least and the largest valid value and the sum of every band of an image (bands, rows, columns)."""
+    for band in range(len(image)):
+        least, most, added = math.inf, -math.inf, 0.0
+        for i in range(image.shape[1]):
+            row, keep = image[band, i], valid[i]
+            some = 0.0
+            for j in range(row.size):
+                if keep[j]:
+                    value = np.float64(row[j])
+                    least, most = min(least, value), max(most, value)
+                    some += value
+            added += some
+        low[band], high[band], total[band] = least, most, added
+
+
+@compiled
 def _load(image: NDArray[np.float32], valid: Mask, top: int, left: int, shift: float, out: Floats) -> None:
     """A block of an image less its shift; 0 where it is invalid, which only windows that do not count reach."""
     for i in range(min(_ROWS + LARGEST, image.shape[0] - top)):
@@ -107,23 +145,8 @@ def _collect(
                 totals[zone[i, j], which] += a[o] * b[o]
         return
     for i in range(rows):
-        # Eight sums beside one another, since the next sum would have to wait for the last one.
-        s0, s1, s2, s3, s4, s5, s6, s7 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        o = np.uint64(i) * _S
-        for _ in range(columns // 8):
-            s0 += a[o] * b[o]
-            s1 += a[o + _RIGHT[1]] * b[o + _RIGHT[1]]
-            s2 += a[o + _RIGHT[2]] * b[o + _RIGHT[2]]
-            s3 += a[o + _RIGHT[3]] * b[o + _RIGHT[3]]
-            s4 += a[o + _RIGHT[4]] * b[o + _RIGHT[4]]
-            s5 += a[o + _RIGHT[5]] * b[o + _RIGHT[5]]
-            s6 += a[o + _RIGHT[6]] * b[o + _RIGHT[6]]
-            s7 += a[o + _RIGHT[7]] * b[o + _RIGHT[7]]
-            o += _RIGHT[8]
-        for _ in range(columns % 8):
-            s0 += a[o] * b[o]
-            o += _RIGHT[1]
-        totals[0, which] += ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+        begin = i * _STRIDE
+        totals[0, which] += dot(a[begin : begin + columns], b[begin : begin + columns])
 
 
 @compiled

@@ -111,6 +111,11 @@ class Content:
                 return cls(Encoding(dtype, free[0], np.ones(1), np.zeros(1)), (name,), colours)
         raise ValueError(f"Classes {min(colours)} to {max(colours)} do not fit into 32 bits.")
 
+    @classmethod
+    def of_numbers(cls, names: Sequence[str | None]) -> Content:
+        """Real numbers in float32; NaN is no data."""
+        return cls(Encoding(np.dtype(np.float32), np.nan, np.ones(len(names)), np.zeros(len(names))), names)
+
 
 class Output:
     """A raster being written next to its final path, in the folder ``<path>.part``.
@@ -210,8 +215,11 @@ class Output:
             except (RasterioError, CPLE_BaseError) as error:
                 raise self._full(error) from error
 
-    def finish(self, threads: int) -> None:
-        """Close, convert to a Cloud Optimized GeoTIFF, make sure that it can be read, and give it its name."""
+    def finish(self, threads: int, style: str | None = None) -> None:
+        """Close, convert to a Cloud Optimized GeoTIFF, make sure that it can be read, and give it its name.
+
+        ``style`` is the text of a QML file to lie beside it, where QGIS looks for how to show it.
+        """
         for number, name in enumerate(self._content.names, 1):
             if name:
                 self._tiles.set_band_description(number, name)
@@ -236,6 +244,9 @@ class Output:
                 NUM_THREADS=str(threads),
             )
             self._check(final)
+            if style is not None:
+                (self._folder / "style.qml").write_text(style, encoding="utf-8")
+                os.replace(self._folder / "style.qml", self.path.with_suffix(".qml"))
             os.replace(final, self.path)
         except (RasterioError, CPLE_BaseError, OSError) as error:
             raise self._full(error) from error

@@ -1,0 +1,217 @@
+"""The assessment of one fused image at work: open and check the layers, measure tile by tile, write the report."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
+
+from stfusion.assessment._angles import angles
+from stfusion.assessment._full_resolution import Evidence
+from stfusion.assessment._fusion_images import Images, open_images
+from stfusion.assessment._fusion_report import write_results
+from stfusion.assessment._judge import TRUTH, Survey, reached, survey, tile_of, valid_pixels
+from stfusion.assessment._measure import Sums, Terms, conclude, measure
+from stfusion.assessment._metrics import ALL, Assessment
+from stfusion.assessment._zones import Zoning, open_zones
+from stfusion.errors import UserError
+from stfusion.folder import whole_folder
+from stfusion.fusion._scene import reflectance_unit
+from stfusion.raster.output import Content, Output, provenance
+from stfusion.raster.source import Array, Box
+from stfusion.raster.style import DIVERGING, SEQUENTIAL, ramp
+from stfusion.raster.tiles import Tile, run_tiles, working_bytes
+from stfusion.run import Context
+
+#: Name of the fused image among the thinned ones, where there is a reference too.
+_FUSED = "predicted"
+#: Share of the working memory for GDAL's cache.
+_GDAL_SHARE = 0.1
+#: Progress, in per cent, at the end of the first look at the images and of measuring them.
+_SURVEYED, _MEASURED = 25.0, 90.0
+#: Percentile of the errors and angles that gets the last colour of a layer.
+_LAST_COLOUR = 98.0
+
+
+@dataclass
+class Found:
+    """What is found of a fused image: its scores, those of its zones by label, the evidence that needs no reference.
+
+    ``whole`` is None where there is no reference. ``seen`` are thinned images.
+    """
+
+    images: Images
+    terms: Terms
+    seen: Survey
+    evidence: Evidence
+    whole: Assessment | None = None
+    zones: dict[str, Assessment] = field(default_factory=dict)
+    flat_blocks: int = 0
+
+    @property
+    def thinned(self) -> tuple[Array, Array]:
+        """The thinned fused and true image, twice the fused one where there is no reference."""
+        truth = self.seen.thinned[TRUTH]
+        return self.seen.thinned.get(_FUSED, truth), truth
+
+
+class _Part(NamedTuple):
+    """What is found in a tile."""
+
+    sums: Sums | None
+    evidence: Evidence
+    rasters: Mapping[str, Array]
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Assess the fused image of the job; the result has the paths of what was written and the main numbers.
+
+    Raises
+    ------
+    UserError
+        The layers cannot be used, or do not go together.
+    """
+    output = context.job.outputs["output"]
+    with rasterio.Env(GDAL_CACHEMAX=int(_GDAL_SHARE * working_bytes(context))), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        context.reporter.stage("Opening and checking the images", 1, 4)
+        images = open_images(context)
+        zoning = open_zones(context, images.predicted.source)
+        if zoning is not None and images.reference is None:
+            raise UserError(
+                "Errors by class or zone need a reference image; give one, or leave the class map and the zones empty."
+            )
+        with whole_folder(output, context.stop) as part, ExitStack() as stack:
+            rasters = {name: stack.enter_context(raster) for name, raster in _rasters(context, images).items()}
+            found = _measured(context, images, zoning, rasters)
+            context.reporter.stage("Writing the report", 4, 4)
+            write_results(context, found, part)
+            for name, raster in rasters.items():
+                raster.finish(context.threads, _style(name, found))
+    values = {name: score.mean for name, score in found.whole.scores.items()} if found.whole else {}
+    values |= found.evidence.indices()
+    numbers = {
+        result.id: values[result.id]
+        for result in context.method.results if not np.isnan(values.get(result.id, np.nan))
+    }
+    for result in context.method.results:
+        if result.id in numbers:
+            context.reporter.log(f"{result.title}: {numbers[result.id]:.6g}")
+    return {**context.job.outputs, "report": str(Path(output) / "report.html"), **numbers}
+
+
+def _measured(context: Context, images: Images, zoning: Zoning | None, rasters: Mapping[str, Output]) -> Found:
+    """Look at the images once for what the metrics depend on, and once more to measure them."""
+    context.reporter.stage("Looking at the images", 2, 4)
+    truth = images.reference or images.predicted
+    predictions = {} if images.reference is None else {_FUSED: images.predicted}
+    seen = survey(context, truth, predictions, {}, (0.0, _SURVEYED))
+    if not seen.facts.count:
+        raise UserError(
+            f"{images.predicted.source} and {truth.source} have no valid pixel in common; check their nodata values, "
+            "masks and places."
+        )
+    terms = _terms(context, images)
+    context.reporter.stage("Measuring", 3, 4)
+    sums, evidence = _measure_tiles(context, images, zoning, seen, terms, rasters)
+    found = Found(images, terms, seen, evidence)
+    if sums is not None:
+        pixels = truth.shape[0] * truth.shape[1]
+        found.whole = conclude(sums.whole, seen.facts, pixels, terms)
+        found.flat_blocks = sums.count("flat")
+        for number, label in enumerate(zoning.labels if zoning else []):
+            found.zones[label] = conclude(sums.zone(number), seen.facts, pixels, terms)
+    return found
+
+
+def _terms(context: Context, images: Images) -> Terms:
+    """What the metrics depend on, from the options."""
+    data_range, unit = float(context.options["data_range"]), float(context.options["unit"])
+    peak = data_range or reflectance_unit(context, (images.reference or images.predicted).source)
+    return Terms(
+        images.ratio, unit or 1.0, int(context.options["window"]), data_range or None, peak,
+        bool(context.options["whole_numbers"]), tuple(ALL),
+    )
+
+
+def _measure_tiles(
+    context: Context, images: Images, zoning: Zoning | None, seen: Survey, terms: Terms, rasters: Mapping[str, Output]
+) -> tuple[Sums | None, Evidence]:
+    """Measure every tile, and write the rasters of errors and angles that are asked for."""
+    shape, bands = images.predicted.shape, len(images.predicted.source.bands)
+    sums: Sums | None = None
+    evidence = Evidence.none(bands)
+
+    def compute(tile: Tile) -> _Part:
+        found = _measure_tile(tile, images, zoning, seen, terms, set(rasters))
+        tile.advance(1.0)
+        return found
+
+    def merge(box: Box, part: _Part) -> None:
+        nonlocal sums, evidence
+        evidence = evidence + part.evidence
+        if part.sums is not None:
+            sums = part.sums if sums is None else sums + part.sums
+        for name, values in part.rasters.items():
+            rasters[name].write(box, values)
+
+    tile = tile_of(context, shape, bands, images.number, images.margin)
+    run_tiles(context, shape, tile, 0, compute, merge, (_SURVEYED, _MEASURED))
+    return sums, evidence
+
+
+def _measure_tile(
+    tile: Tile, images: Images, zoning: Zoning | None, seen: Survey, terms: Terms, wanted: set[str]
+) -> _Part:
+    own = tile.inner
+    evidence = images.evidence(own, terms.whole_numbers)
+    if images.reference is None:
+        return _Part(None, evidence, {})
+    box = reached(own, terms, images.predicted.shape)
+    p, t = images.predicted.read(box), images.reference.read(box)
+    valid = valid_pixels(p) & valid_pixels(t)
+    zones = {} if zoning is None else {"zones": zoning.read(box), "count": zoning.count}
+    sums = measure(p, t, valid, own.shape, seen.facts, terms, **zones)  # type: ignore[arg-type]
+    rows, columns = own.shape
+    made: dict[str, Array] = {}
+    if "error" in wanted:
+        made["error"] = (p - t)[:, :rows, :columns]
+    if "angle" in wanted:
+        made["angle"] = angles(p, t, valid, rows, columns)[None].astype(np.float32)
+    return _Part(sums, evidence, made)
+
+
+def _rasters(context: Context, images: Images) -> dict[str, Output]:
+    """The rasters that are asked for, by the ids of the outputs."""
+    source, asked = images.predicted.source, context.job.outputs
+    names = {"error": source.names, "angle": ["Spectral angle in degrees"]}
+    if images.reference is None and set(names) & set(asked):
+        raise UserError("An image of errors or angles needs a reference image; give one, or leave the output empty.")
+    tags = provenance(context, None)
+    return {
+        name: Output(asked[name], source, tags, context.stop, Content.of_numbers(bands))
+        for name, bands in names.items() if name in asked
+    }
+
+
+def _style(name: str, found: Found) -> str:
+    """The colours of a raster: of errors about 0, of angles from 0."""
+    p, t = found.thinned
+    if name == "error":
+        limit = _limit(np.abs(p[0] - t[0]))
+        return ramp(DIVERGING, -limit, limit)
+    valid = valid_pixels(p) & valid_pixels(t)
+    return ramp(SEQUENTIAL, 0.0, _limit(angles(p, t, valid, *valid.shape)))
+
+
+def _limit(values: Any) -> float:
+    """A percentile of the valid values, above 0."""
+    values = values[np.isfinite(values)]
+    return (float(np.percentile(values, _LAST_COLOUR)) if values.size else 1.0) or 1.0
