@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyogrio
 import pytest
+import rasterio
 import shapely
 from affine import Affine
+from rasterio.warp import reproject, transform
 from sklearn import metrics
 
 from makers import CRS, FINE, read_raster, run_method, write_raster
@@ -151,7 +153,28 @@ def test_points_give_the_estimates_of_the_article(olofsson, tmp_path):
     assert estimates["area_unit"] == "ha"
     assert first["value"] * 900_000 / 72_000 == pytest.approx(21_158, abs=1)
     assert first["margin"] * 900_000 / 72_000 == pytest.approx(6_158, abs=1)
-    assert "Estimates from the sample" in (found["folder"] / "report.html").read_text(encoding="utf-8")
+    # Kappa and the parts of the disagreement, too, are estimated from shares of the area.
+    weighted = estimates["weighted"]
+    assert weighted["kappa"] == pytest.approx(0.888814, abs=1e-6)
+    assert weighted["quantity"] + weighted["allocation"] == pytest.approx(1 - 0.946512, abs=1e-6)
+    assert found["accuracy"]["overall"]["kappa"] != pytest.approx(weighted["kappa"], abs=1e-3)
+    page = (found["folder"] / "report.html").read_text(encoding="utf-8")
+    assert "Estimates from the sample" in page
+    assert "Estimated for the whole map" in page
+    with (found["folder"] / "results.csv").open(encoding="utf-8", newline="") as stream:
+        values = {line["measure"]: line["value"] for line in csv.DictReader(stream) if not line["class"]}
+    assert float(values["estimated quantity"]) == weighted["quantity"]
+    assert float(values["estimated overall_accuracy"]) == estimates["overall_accuracy"]["value"]
+
+
+def test_a_class_of_the_map_without_samples_leaves_dashes(tmp_path):
+    path = write_raster(tmp_path / "map.tif", np.array([[1, 1, 2, 3]], np.uint8))
+    layer = write_layer(tmp_path / "points.gpkg", [place(0, c) for c in range(3)], [1, 2, 2])
+    found = assess(tmp_path, class_map=path, samples=layer, rows="reference")
+    assert found["estimates"]["weighted"]["kappa"] is None
+    page = (found["folder"] / "report.html").read_text(encoding="utf-8")
+    assert "Stratum 3 has no sample" in page
+    assert "nan" not in page
 
 
 def test_strata_that_are_the_classes_of_the_map_give_the_same(olofsson, tmp_path):
@@ -248,6 +271,50 @@ def test_names_of_clusters_that_are_matched_need_no_numbers(tmp_path):
     assert found["estimates"]["overall_accuracy"]["value"] == 1
 
 
+def test_a_reference_in_another_coordinate_system_is_brought_onto_the_map(maps, tmp_path):
+    with rasterio.open(maps["reference"]) as dataset:
+        values = dataset.read(1)
+        corners = [transform(CRS, "EPSG:32632", *np.array([dataset.bounds[:2], dataset.bounds[2:]]).T)]
+    (xs, ys), size = corners[0], 160
+    grid = Affine((xs[1] - xs[0] + 800) / size, 0, xs[0] - 400, 0, -(ys[1] - ys[0] + 800) / size, ys[1] + 400)
+    warped = np.zeros((size, size), np.uint8)
+    reproject(
+        values, warped, src_transform=FINE, src_crs=CRS, dst_transform=grid, dst_crs="EPSG:32632", src_nodata=0,
+        dst_nodata=0,
+    )
+    other = write_raster(tmp_path / "other.tif", warped, grid, "EPSG:32632", nodata=0)
+    found = assess(tmp_path, class_map=maps["class_map"], reference=other)
+    assert "by nearest neighbour from EPSG:32632 to EPSG:32633 to the grid of Class map" in found["about"][0]
+    # Nearly the same: at the edges of fields a pixel may come from the next one.
+    assert found["result"]["overall_accuracy"] == pytest.approx(0.857, abs=0.03)
+
+
+def test_points_in_another_coordinate_system_lie_where_they_were(olofsson, tmp_path):
+    _, _, stored, (classes,) = pyogrio.raw.read(olofsson["samples"], columns=["class"])
+    x, y = shapely.get_coordinates(shapely.from_wkb(stored)).T
+    points = list(shapely.points(*transform(CRS, "EPSG:4326", x, y)))
+    layer = write_layer(tmp_path / "degrees.geojson", points, classes.tolist(), "EPSG:4326")
+    found = assess(tmp_path, **{**olofsson, "samples": layer})
+    assert found["matrix"]["counts"] == OLOFSSON.tolist()
+
+
+def test_strata_beside_a_reference_raster_are_said_to_be_left_out(maps, tmp_path):
+    found = assess(tmp_path, strata=maps["class_map"], **maps)
+    assert found["warnings"] == [
+        "Strata 'map.tif' serves estimates from points or polygons; the reference is a raster, all of which is "
+        "compared, and the strata are left out."
+    ]
+
+
+def test_a_name_that_two_classes_share_is_refused(tmp_path):
+    path = write_raster(tmp_path / "map.tif", np.array([[1, 2, 3]], np.uint8))
+    values = {"class_map": path, "class_names": "1=wood, 2=Wood, 3=bog", "samples_field": "class"}
+    layer = write_layer(tmp_path / "points.gpkg", [place(0, 0), place(0, 2)], ["wood", "bog"])
+    assert "has the name 'wood', which classes 1, 2 of the map share" in assess(tmp_path, 2, samples=layer, **values)
+    other = write_layer(tmp_path / "other.gpkg", [place(0, 0), place(0, 2)], ["bog", "bog"])
+    assert assess(tmp_path, samples=other, **values)["total"] == 2
+
+
 def test_no_reference_and_two_references(maps, tmp_path):
     assert "none is given; give one of them" in assess(tmp_path, 2, class_map=maps["class_map"])
     layer = write_layer(tmp_path / "points.gpkg", [place(0, 0)], [1])
@@ -274,6 +341,10 @@ def test_references_that_cannot_be_used(maps, tmp_path):
     empty = write_raster(tmp_path / "empty.tif", np.zeros((64, 64), np.uint8), nodata=0)
     assert "Reference raster 'empty.tif' has no class on any pixel of Class map 'map.tif'; check its nodata value (0)" \
         in assess(tmp_path, 2, class_map=maps["class_map"], reference=empty)
+    heights = write_raster(tmp_path / "heights.tif", np.full((64, 64), 7.25, np.float32))
+    assert "Reference raster 'heights.tif' holds values such as 7.25" in assess(
+        tmp_path, 2, class_map=maps["class_map"], reference=heights
+    )
     far = write_layer(tmp_path / "far.gpkg", [place(900, 900)], [1])
     assert "has no feature with a value of 'class' on the images" in assess(
         tmp_path, 2, class_map=maps["class_map"], samples=far

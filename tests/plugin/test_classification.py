@@ -74,6 +74,7 @@ def test_points_of_a_design_load_and_can_be_labelled(load, class_map, tmp_path):
         "CLASS_MAP": class_map, "SAMPLES": layer, "OUTPUT": str(tmp_path / "report"),
     })
     assert (report["OVERALL_ACCURACY"], report["ESTIMATED_ACCURACY"]) == (1, 1)
+    assert report["REPORT"] == str(tmp_path / "report" / "report.html")
 
 
 def test_a_matched_map_shows_the_names_and_colours_of_its_classes(load, class_map, tmp_path):

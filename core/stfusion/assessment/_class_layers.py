@@ -176,6 +176,7 @@ def _features(
     layer: VectorLayer, grid: GeoBox, known: Mapping[int, str], clusters: bool, about: list[str]
 ) -> tuple[Features, dict[int, str]]:
     """The features of a layer with the codes of their classes, and the names of the codes."""
+    _refuse_shared_names(layer, known)
     codes = {name: code for code, name in known.items()}
     if clusters:
         taken = [name.casefold() for name in codes]
@@ -192,3 +193,17 @@ def _features(
         about.append(f"{layer.outside} feature(s) of {layer.name} lie outside the class map and are left out.")
     shapes = Points(layer, grid) if kinds == {"Point"} else Polygons(layer, grid)
     return Features(layer.name, shapes, found), {code: name for name, code in codes.items()}
+
+
+def _refuse_shared_names(layer: VectorLayer, known: Mapping[int, str]) -> None:
+    """Refuse a name in the field of a layer that several classes have."""
+    classes: dict[str, list[int]] = {}
+    for code, name in known.items():
+        classes.setdefault(name.strip().casefold(), []).append(code)
+    for value in layer.values if layer.values.dtype == object else ():
+        shared = classes.get(str(value).strip().casefold(), [])
+        if len(shared) > 1:
+            raise UserError(
+                f"Field '{layer.field}' of {layer.name} has the name '{value}', which classes "
+                f"{', '.join(map(str, shared))} of the map share; choose a field with numbers, or give other names."
+            )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stfusion import __version__
-from stfusion.assessment._accuracy import Accuracy, measure_accuracy
+from stfusion.assessment._accuracy import Accuracy, measure_accuracy, measure_shares
 from stfusion.assessment._class_layers import Features, Layers, open_layers
 from stfusion.assessment._classified_report import write_numbers, write_report
 from stfusion.assessment._confusion import Confusion
@@ -189,6 +189,7 @@ def _estimates(estimates: Estimates, counted: Counted, area: float | None) -> di
     unit = 1.0 if area is None else area / _SQUARE_METRES
     return {
         **estimates.as_dict(),
+        "weighted": measure_shares(estimates.shares, estimates.labels).as_dict()["overall"],
         "area_unit": "pixels" if area is None else "ha",
         "areas": [
             {name: None if math.isnan(value) else value for name, value in found._asdict().items()}
@@ -222,6 +223,11 @@ def _notes(context: Context, found: Found) -> list[str]:
         notes.append(
             "Pixels of one polygon are alike, so that the standard errors, which take them for independent, are too "
             "small; count by polygons, or label points of 'Sampling design'."
+        )
+    if layers.strata is not None and counted.places is None:
+        notes.append(
+            f"{layers.strata.source} serves estimates from points or polygons; the reference is a raster, all of which "
+            "is compared, and the strata are left out."
         )
     if layers.strata is not None and counted.places is not None:
         outside = int(counted.places.numbers[np.isnan(counted.places.strata)].sum())

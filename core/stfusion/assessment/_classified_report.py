@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from stfusion.assessment._accuracy import OVERALL, PER_CLASS
-from stfusion.assessment._confusion import Confusion
+from stfusion.assessment._accuracy import OVERALL, PER_CLASS, plain
+from stfusion.assessment._confusion import Confusion, axes_in_words
 from stfusion.assessment._html import listed, number, picture, table, terms, write_page
 
 Summary = Mapping[str, Any]
@@ -48,6 +49,9 @@ def _lines(summary: Summary) -> Iterator[list[object]]:
         yield ["", "", name, value, "", ""]
     if estimates is not None:
         yield ["", "", "estimated overall_accuracy", *estimates["overall_accuracy"].values()]
+        for name, value in estimates["weighted"].items():
+            if name != "overall_accuracy":
+                yield ["", "", f"estimated {name}", value, "", ""]
     for place, label in enumerate(accuracy["labels"]):
         for name, values in accuracy["classes"].items():
             yield [label, summary["names"][str(label)], name, values[place], "", ""]
@@ -86,10 +90,12 @@ def _overall(summary: Summary) -> Iterator[str]:
         found = estimates["overall_accuracy"]
         yield f"<p><b>Estimated overall accuracy: {number(found['value'])} &#177; {number(found['margin'])}</b> " \
               f"(level of confidence {estimates['level']:g}), from the sizes of the strata.</p>"
-    yield table(
-        ("Measure", "Value"),
-        ((OVERALL[name].title, number(value)) for name, value in accuracy["overall"].items()),
-    )
+    weighted = {} if estimates is None else estimates["weighted"]
+    heads = ("Measure", "Of the places compared", *(("Estimated for the whole map",) if weighted else ()))
+    yield table(heads, (
+        (OVERALL[name].title, number(value), *((number(weighted.get(name)),) if weighted else ()))
+        for name, value in accuracy["overall"].items()
+    ))
 
 
 def _matrix_table(summary: Summary, confusion: Confusion) -> list[list[str | int]]:
@@ -97,20 +103,39 @@ def _matrix_table(summary: Summary, confusion: Confusion) -> list[list[str | int
 
 
 def _matrix(summary: Summary, confusion: Confusion) -> Iterator[str]:
-    rows = summary["orientation"]
-    counts = confusion.counts if rows == "map" else confusion.counts.T
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    head, *lines, totals = _matrix_table(summary, confusion)
-    yield f"<h2>Confusion matrix</h2><p>{escape(str(head[0]))}. Counts of {escape(summary['reference']['kind'])}; the "
-    yield "colour is the share of the row: blue where map and reference agree, red where they do not.</p>"
+    lines = _matrix_table(summary, confusion)
+    yield f"<h2>Confusion matrix</h2><p>{escape(str(lines[0][0]))}. Counts of {escape(summary['reference']['kind'])}; "
+    yield "the colour is the share of the row: blue where map and reference agree, red where they do not.</p>"
+    yield from _heat_map(lines, confusion.counts if summary["orientation"] == "map" else confusion.counts.T)
+
+
+def _shares(summary: Summary) -> Iterator[str]:
+    """The matrix that the sample estimates for the whole map."""
+    estimates = summary["estimates"]
+    # What is unknown is None there.
+    shares = np.array(estimates["shares"], np.float64)
+    shares = shares if summary["orientation"] == "map" else shares.T
+    names, axes = [_name(summary, label) for label in estimates["labels"]], axes_in_words(summary["orientation"])
+    whole = np.vstack([shares, shares.sum(axis=0)])
+    cells = [[number(value) for value in plain([*row, row.sum()])] for row in whole]
+    lines = [[axes, *names, "Total"], *([name, *row] for name, row in zip([*names, "Total"], cells, strict=True))]
+    yield f"<h3>Shares of the area</h3><p>{escape(axes)}. Estimated for the whole map.</p>"
+    yield from _heat_map(lines, shares)
+
+
+def _heat_map(lines: Sequence[Sequence[str | int]], values: NDArray[Any]) -> Iterator[str]:
+    """A matrix whose cells have the colour of their share of the row; the lines have labels and totals around them."""
+    totals = values.sum(axis=1, keepdims=True)
+    shares = np.nan_to_num(values / np.where(totals > 0, totals, 1))
+    head, *rows, last = lines
     yield '<div class="wide"><table><tr>'
     yield "".join(f"<th{_left(column == 0)}>{escape(str(cell))}</th>" for column, cell in enumerate(head)) + "</tr>"
-    for place, line in enumerate(lines):
+    for place, line in enumerate(rows):
         yield f'<tr><td class="text"><b>{escape(str(line[0]))}</b></td>'
         for column, cell in enumerate(line[1:-1]):
             yield f'<td style="{_heat(float(shares[place, column]), place == column)}">{cell}</td>'
         yield f"<td><b>{line[-1]}</b></td></tr>"
-    yield "<tr>" + "".join(f"<td{_left(place == 0)}><b>{cell}</b></td>" for place, cell in enumerate(totals))
+    yield "<tr>" + "".join(f"<td{_left(place == 0)}><b>{cell}</b></td>" for place, cell in enumerate(last))
     yield "</tr></table></div>"
 
 
@@ -207,6 +232,7 @@ def _estimates(summary: Summary) -> Iterator[str]:
         for place, label in enumerate(estimates["labels"])
     ))
     yield listed(estimates["reasons"])
+    yield from _shares(summary)
 
 
 def _with_margin(found: Mapping[str, float | None], form: str = ".4g") -> str:

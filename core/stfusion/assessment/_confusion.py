@@ -130,13 +130,16 @@ class Confusion:
         self, rows: Literal["map", "reference"] = "map", names: Mapping[int, str] | None = None
     ) -> list[list[str | int]]:
         """The matrix with its labels and totals as rows of cells; the first cell says in words what the axes are."""
-        counts, axes = self.counts, ("map", "reference")
-        if rows == "reference":
-            counts, axes = counts.T, ("reference", "map")
+        counts = self.counts if rows == "map" else self.counts.T
         heads = [(names or {}).get(label, str(label)) for label in self.labels]
-        lines: list[list[str | int]] = [[f"Rows: {axes[0]}, columns: {axes[1]}", *heads, "Total"]]
+        lines: list[list[str | int]] = [[axes_in_words(rows), *heads, "Total"]]
         lines += [[head, *row.tolist(), int(row.sum())] for head, row in zip(heads, counts, strict=True)]
         return [*lines, ["Total", *counts.sum(axis=0).tolist(), self.total]]
+
+
+def axes_in_words(rows: Literal["map", "reference"]) -> str:
+    """What the rows and the columns of a matrix are."""
+    return f"Rows: {rows}, columns: {'reference' if rows == 'map' else 'map'}"
 
 
 def class_sizes(values: NDArray[Any], title: str = "The map") -> Counter[int]:
