@@ -161,6 +161,8 @@ def test_points_give_the_estimates_of_the_article(olofsson, tmp_path):
     page = (found["folder"] / "report.html").read_text(encoding="utf-8")
     assert "Estimates from the sample" in page
     assert "Estimated for the whole map" in page
+    # Value, half width of the interval, and standard error of the first class's producer's accuracy.
+    assert "0.7487 \N{PLUS-MINUS SIGN} 0.2133 (0.1088)" in page
     with (found["folder"] / "results.csv").open(encoding="utf-8", newline="") as stream:
         values = {line["measure"]: line["value"] for line in csv.DictReader(stream) if not line["class"]}
     assert float(values["estimated quantity"]) == weighted["quantity"]

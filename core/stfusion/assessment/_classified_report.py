@@ -89,7 +89,8 @@ def _overall(summary: Summary) -> Iterator[str]:
     else:
         found = estimates["overall_accuracy"]
         yield f"<p><b>Estimated overall accuracy: {number(found['value'])} &#177; {number(found['margin'])}</b> " \
-              f"(level of confidence {estimates['level']:g}), from the sizes of the strata.</p>"
+              f"(level of confidence {estimates['level']:g}; standard error {number(found['error'])}), from the " \
+              "sizes of the strata.</p>"
     weighted = {} if estimates is None else estimates["weighted"]
     heads = ("Measure", "Of the places compared", *(("Estimated for the whole map",) if weighted else ()))
     yield table(heads, (
@@ -215,11 +216,11 @@ def _estimates(summary: Summary) -> Iterator[str]:
         return
     yield "<h2>Estimates from the sample</h2>"
     yield f'<p class="note">Stratified estimators (Olofsson et al. 2014, Stehman 2014) with half widths of the ' \
-          f'intervals at a level of confidence of {estimates["level"]:g}. Strata: ' \
+          f'intervals at a level of confidence of {estimates["level"]:g}, and standard errors in brackets. Strata: ' \
           f'{escape(summary["strata"] or "the classes of the map")}. They hold for a random sample; there is no ' \
           "correction for finite populations.</p>"
     unit = estimates["area_unit"]
-    heads = ("Class", *_ESTIMATED.values(), f"Mapped area ({unit})", f"Estimated area ({unit})", "Standard error")
+    heads = ("Class", *_ESTIMATED.values(), f"Mapped area ({unit})", f"Estimated area ({unit})")
     mapped = estimates["mapped_areas"] if summary["matching"] is None else {}
     yield table(heads, (
         (
@@ -227,7 +228,6 @@ def _estimates(summary: Summary) -> Iterator[str]:
             *(_with_margin(estimates["classes"][name][place]) for name in _ESTIMATED),
             number(mapped.get(str(label)), ",.6g"),
             _with_margin(estimates["areas"][place], ",.6g"),
-            number(estimates["areas"][place]["error"], ",.4g"),
         )
         for place, label in enumerate(estimates["labels"])
     ))
@@ -236,7 +236,8 @@ def _estimates(summary: Summary) -> Iterator[str]:
 
 
 def _with_margin(found: Mapping[str, float | None], form: str = ".4g") -> str:
-    return f"{number(found['value'], form)} \N{PLUS-MINUS SIGN} {number(found['margin'], form)}"
+    value, margin, error = (number(found[name], form) for name in ("value", "margin", "error"))
+    return f"{value} \N{PLUS-MINUS SIGN} {margin} ({error})"
 
 
 def _matching(summary: Summary) -> Iterator[str]:
