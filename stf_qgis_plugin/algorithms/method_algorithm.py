@@ -210,11 +210,12 @@ class MethodAlgorithm(StfAlgorithm):
 
     def _finish(self, output: Declaration, path: str, day: str | None, context: QgsProcessingContext) -> None:
         """Name the result and have it finished once QGIS has loaded it, where QGIS is to load it."""
-        if output.kind != "raster_out" or not context.willLoadLayerOnCompletion(path):
+        if output.kind not in ("raster_out", "vector_out") or not context.willLoadLayerOnCompletion(path):
             return
         details = context.layerToLoadOnCompletionDetails(path)
         if details.name in ("", output.title):  # a model gives its outputs names of their own
             title = self._method.title if output.name == "output" else output.title
             details.name = f"{title} {day}" if day else str(title)
             details.forceName = True
-        details.setPostProcessor(result.Finisher(self.id(), key(output.name), self._look, day))
+        look, day = (self._look, day) if output.kind == "raster_out" else (None, None)
+        details.setPostProcessor(result.Finisher(self.id(), key(output.name), look, day))

@@ -1,6 +1,7 @@
 """Sampling design, whole: numbers of points, where they lie, and the way of the labelled layer into the assessment."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyogrio
@@ -10,6 +11,7 @@ from affine import Affine
 
 from makers import CRS, FINE, run_method, write_raster
 from test_accuracy import MAPPED, OLOFSSON
+from test_match_classes import named
 
 #: Columns of the map by class, in the shares of Olofsson et al. (2014).
 COLUMNS = np.repeat(np.array([1, 2, 3, 4], np.uint8), [40, 30, 640, 1290])
@@ -168,6 +170,14 @@ def test_points_of_the_design_reproduce_the_article_when_labelled_so(tmp_path, s
     assert [round(each["margin"], 4) for each in found["classes"]["producers_accuracy"]] == [
         0.2133, 0.2544, 0.0343, 0.0184
     ]
+
+
+def test_a_map_with_names_offers_them(tmp_path, strata):
+    design(tmp_path, strata=strata, samples=400)
+    assert not (tmp_path / "points.qml").exists()
+    named(Path(strata), (1, 2, 3))
+    design(tmp_path, "b.shp", strata=strata, samples=400)
+    assert 'name="water" value="2"' in (tmp_path / "b.qml").read_text(encoding="utf-8")
 
 
 def test_some_points_that_nobody_labelled_are_left_out(tmp_path, strata):

@@ -60,7 +60,7 @@ def test_points_of_a_design_load_and_can_be_labelled(load, class_map, tmp_path):
     assert results["POINTS"] == 60
     assert json.loads((tmp_path / "design.json").read_text(encoding="utf-8"))["points"] == 60
     assert isinstance(layer, QgsVectorLayer)
-    assert (layer.name(), layer.featureCount(), layer.crs().authid()) == ("Points", 60, "EPSG:32611")
+    assert (layer.name(), layer.featureCount(), layer.crs().authid()) == ("Sampling design", 60, "EPSG:32611")
     assert QgsWkbTypes.displayString(layer.wkbType()) == "Point"
     assert [field.name() for field in layer.fields()][-4:] == ["reference", "id", "stratum", "weight"]
     place = layer.fields().lookupField("reference")
@@ -75,6 +75,15 @@ def test_points_of_a_design_load_and_can_be_labelled(load, class_map, tmp_path):
     })
     assert (report["OVERALL_ACCURACY"], report["ESTIMATED_ACCURACY"]) == (1, 1)
     assert report["REPORT"] == str(tmp_path / "report" / "report.html")
+
+
+def test_names_of_the_map_are_what_the_form_of_the_points_offers(load, class_map, tmp_path):
+    path = tmp_path / "named.tif"
+    load("match_classes", path, CLASS_MAP=class_map, REFERENCE=class_map, CLASS_NAMES="1=wood, 2=<water> & ice, 3=bog")
+    _, layer = load("sampling_design", tmp_path / "points.gpkg", STRATA=str(path), SAMPLES=20, MINIMUM=2)
+    setup = layer.editorWidgetSetup(layer.fields().lookupField("reference"))
+    assert setup.type() == "ValueMap"
+    assert setup.config()["map"] == [{"wood": 1}, {"<water> & ice": 2}, {"bog": 3}]
 
 
 def test_a_matched_map_shows_the_names_and_colours_of_its_classes(load, class_map, tmp_path):

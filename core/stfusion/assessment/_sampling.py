@@ -101,6 +101,7 @@ def _write(context: Context, path: str, source: Source, points: tuple[Point, ...
         },
         source.grid.crs,
         context.stop,
+        read_legend(source).names,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from pathlib import PurePath
 from typing import Any
 
@@ -18,6 +19,24 @@ from stfusion.run import Stop
 _FORMATS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".shp": "ESRI Shapefile"}
 #: Options of formats: a version of GeoPackage that older programs read without a word.
 _OPTIONS = {"GPKG": {"VERSION": "1.2"}}
+#: The form of a layer in QGIS, in which a field is filled in by choosing from a list.
+_QML = """<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
+<qgis version="3.22.0" styleCategories="Fields|Forms">
+  <fieldConfiguration>
+    <field name="{field}">
+      <editWidget type="ValueMap">
+        <config>
+          <Option type="Map">
+            <Option type="List" name="map">
+{choices}
+            </Option>
+          </Option>
+        </config>
+      </editWidget>
+    </field>
+  </fieldConfiguration>
+</qgis>
+"""
 
 
 def vector_format(path: str) -> str:
@@ -43,10 +62,12 @@ def write_points(
     fields: Mapping[str, npt.NDArray[Any] | None],
     crs: CRS | None,
     stop: Stop,
+    choices: Mapping[int, str] | None = None,
 ) -> None:
     """Write points (points, 2) in map coordinates with their fields, in the format that the path's ending names.
 
-    A field of None is one of whole numbers that is left empty.
+    A field of None is one of whole numbers that is left empty. ``choices`` are the names of numbers that QGIS offers
+    for the first field.
 
     Raises
     ------
@@ -73,3 +94,14 @@ def write_points(
             )
         except DataSourceError as error:
             raise UserError(f"The output '{path}' cannot be written ({error}); choose another folder.") from error
+        if choices:
+            part.with_suffix(".qml").write_text(_form(next(iter(fields)), choices), encoding="utf-8")
+
+
+def _form(field: str, choices: Mapping[int, str]) -> str:
+    """The form of a layer as the text of a QML file."""
+    options = "\n".join(
+        f'              <Option type="Map"><Option type="int" name="{escape(name)}" value="{number}"/></Option>'
+        for number, name in sorted(choices.items())
+    )
+    return _QML.format(field=escape(field), choices=options)
