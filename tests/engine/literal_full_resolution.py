@@ -121,9 +121,9 @@ def interpolated(image, ratio=4):
 def shrunk(image, ratio=4):
     """Antialiased cubic convolution (a = -0.5), with a border that is mirrored with its edge repeated."""
     padded = np.pad(image, 2 * ratio, "symmetric")
-    for _ in range(2):
+    for size in image.shape:
         rows = []
-        for n in range(image.shape[0] // ratio):
+        for n in range(size // ratio):
             centre = ratio * n + (ratio - 1) / 2 + 2 * ratio
             places = np.arange(int(np.ceil(centre - 2 * ratio)), int(np.floor(centre + 2 * ratio)) + 1)
             x = np.abs(places - centre) / ratio

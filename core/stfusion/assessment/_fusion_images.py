@@ -12,11 +12,8 @@ from stfusion.assessment._full_resolution import HALF, Evidence
 from stfusion.errors import UserError
 from stfusion.raster.mtf import gains_of
 from stfusion.raster.resolution import gaussian, read_beyond, smooth
-from stfusion.raster.source import AlignedSource, Array, Box, Source, align, pixel_ratio
+from stfusion.raster.source import AlignedSource, Array, Box, Source, align, pixel_ratio, same_pixels
 from stfusion.run import Context
-
-#: Grids whose pixels lie this share of a pixel apart are the same.
-_APART = 0.01
 
 
 @dataclass(frozen=True)
@@ -125,12 +122,7 @@ def open_images(context: Context) -> Images:
 
 def _check_grid(source: Source, fused: Source) -> None:
     """Refuse a reference whose pixels are not those of the fused image; its extent may differ."""
-    if source.grid == fused.grid:
-        return
-    across = ~fused.grid.affine @ source.grid.affine
-    shifts = abs(across.c - round(across.c)), abs(across.f - round(across.f))
-    same = np.allclose((across.a, across.b, across.d, across.e), (1, 0, 0, 1), atol=1e-6)
-    if source.grid.crs != fused.grid.crs or not same or max(shifts) > _APART:
+    if not same_pixels(source.grid, fused.grid):
         raise UserError(
             f"{source} ({_grid(source)}) is not on the grid of {fused} ({_grid(fused)}); resample one of the two to "
             "the grid of the other, with 'Align rasters' or 'Warp (reproject)'."

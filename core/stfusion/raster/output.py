@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from odc.geo.geobox import GeoBox
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.shutil import copy as copy_raster
@@ -120,7 +121,7 @@ class Content:
 class Output:
     """A raster being written next to its final path, in the folder ``<path>.part``.
 
-    It has the grid of the image that it is ``like``, and its content where none is given. Use as a context manager;
+    It has the grid and the content of the image that it is ``like``, where none are given. Use as a context manager;
     :meth:`finish` makes the Cloud Optimized GeoTIFF and gives it its name. Left without it, nothing stays behind.
 
     Raises
@@ -130,19 +131,22 @@ class Output:
     """
 
     def __init__(
-        self, path: str, like: Source, tags: Mapping[str, str], stop: Stop, content: Content | None = None
+        self, path: str, like: Source, tags: Mapping[str, str], stop: Stop, content: Content | None = None,
+        grid: GeoBox | None = None,
     ) -> None:
         self.path = Path(path)
+        self._grid = grid or like.grid
         self._content = content or Content.like(like)
         self.encoding = self._content.encoding
         self.clipped = 0
         self._folder = self.path.with_name(self.path.name + ".part")
         self._tags = tags
         self._lock = threading.Lock()
-        self._bytes = like.shape[0] * like.shape[1] * len(self._content.names) * self.encoding.dtype.itemsize
+        rows, columns = self._grid.shape
+        self._bytes = int(rows) * int(columns) * len(self._content.names) * self.encoding.dtype.itemsize
         self._make_folder(stop)
         try:
-            self._tiles = self._create(like)
+            self._tiles = self._create()
         except (RasterioError, CPLE_BaseError) as error:
             raise self._full(error) from error
 
@@ -168,8 +172,8 @@ class Output:
                 f"{free / 1e6:.0f} MB free; make room or choose another disk."
             )
 
-    def _create(self, like: Source) -> Any:
-        rows, columns = like.shape
+    def _create(self) -> Any:
+        rows, columns = self._grid.shape
         tiles = rasterio.open(
             self._folder / "tiles.tif",
             "w",
@@ -178,8 +182,8 @@ class Output:
             width=columns,
             count=len(self._content.names),
             dtype=self.encoding.dtype,
-            crs=like.grid.crs,
-            transform=like.grid.affine,
+            crs=self._grid.crs,
+            transform=self._grid.affine,
             nodata=self.encoding.nodata,
             tiled=True,
             blockxsize=_BLOCK,

@@ -52,13 +52,13 @@ def gaussian(gain: float, ratio: float) -> Floats:
     return weights
 
 
-def mtf_filter(gain: float, ratio: int, shifted: bool = False) -> Filter:
-    """The filter of a sensor whose modulation transfer function has this gain at its Nyquist frequency.
+def mtf_filter(gain: float, ratio: int) -> Filter:
+    """The filter of a sensor whose modulation transfer function has this gain at the Nyquist frequency, coarse pixels.
 
-    It is centred on the coarse pixel; with ``shifted``, on the fine pixel ``ratio // 2``, as research toolboxes sample.
+    It is centred on the coarse pixel; research toolboxes sample a fine pixel beside the centre of an even ratio.
     """
     weights = gaussian(gain, ratio)
-    if ratio % 2 == 0 and not shifted:  # the centre lies between two pixels: the mean of both
+    if ratio % 2 == 0:  # the centre lies between two pixels: the mean of both
         weights = np.convolve(weights, [0.5, 0.5])
         return Filter(weights, ratio // 2 - 1 - REACH * ratio)
     return Filter(weights, ratio // 2 - REACH * ratio)

@@ -32,6 +32,8 @@ Array = npt.NDArray[np.float32]
 #: a few hundredths of a pixel.
 LATTICE = 256
 _SAMPLE_SIDE = 512
+#: Grids whose pixels lie this share of a pixel apart have the same pixels.
+_APART = 0.01
 
 
 @dataclass(frozen=True)
@@ -356,6 +358,14 @@ def pixel_ratio(large: GeoBox, small: GeoBox) -> tuple[float, float]:
     """How many pixels of ``small`` lie along a pixel of ``large``, in y and x, where the grids meet."""
     scale = compute_reproject_roi(small, large).scale2
     return float(scale.y), float(scale.x)
+
+
+def same_pixels(one: GeoBox, other: GeoBox) -> bool:
+    """Whether the pixels of two grids are the same where they meet, to a hundredth of a pixel."""
+    across = ~other.affine @ one.affine
+    alike = np.allclose((across.a, across.b, across.d, across.e), (1, 0, 0, 1), atol=1e-6)
+    shift = max(abs(across.c - round(across.c)), abs(across.f - round(across.f)))
+    return bool(one.crs == other.crs and alike and shift <= _APART)
 
 
 def _open(title: str, path: str) -> Any:
