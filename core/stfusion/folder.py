@@ -58,7 +58,6 @@ def whole_file(path: str, stop: Stop) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         yield part / target.name
-        stop.check()
         for file in part.iterdir():
             os.replace(file, target.with_name(file.name))
     except OSError as error:

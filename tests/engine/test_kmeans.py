@@ -320,7 +320,7 @@ def test_the_number_of_classes_is_chosen(tmp_path: Path) -> None:
         assert found.inertia == sums[2]
     from sklearn.metrics import silhouette_score
 
-    points = sample.pixels[:4000]
+    points = sample.pixels[:2400]
     (trial, _) = fit(points, Order(4, 5), "The image", Stop()).trials
     labels = KMeans(4, n_init=5, random_state=0).fit(points).labels_
     assert trial.silhouette == pytest.approx(silhouette_score(points, labels), abs=1e-9)

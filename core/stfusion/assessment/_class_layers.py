@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from stfusion.assessment._confusion import Floats, number_names, read_codes
 from stfusion.classification._legend import Legend, read_legend, read_pairs
 from stfusion.errors import UserError
-from stfusion.raster.source import AlignedSource, Box, Source, align
+from stfusion.raster.source import AlignedSource, Box, Source, align, resampling_note
 from stfusion.raster.vector import Areas, VectorLayer, read_vector
 from stfusion.run import Context
 
@@ -164,11 +164,7 @@ def onto(source: Source, target: Source, about: list[str]) -> AlignedSource:
     """A raster of classes on the grid of another one, by nearest neighbour; a sentence says so where it lies apart."""
     image = align(source, target, "nearest")
     if not image.same_grid:
-        other = "" if source.grid.crs == target.grid.crs else f" from {source.crs_name} to {target.crs_name}"
-        sizes = " and ".join(f"{columns} x {rows}" for rows, columns in (source.shape, target.shape))
-        about.append(
-            f"{source} is resampled by nearest neighbour{other} to the grid of {target} (their pixels: {sizes})."
-        )
+        about.append(resampling_note(source, target, "nearest"))
     return image
 
 

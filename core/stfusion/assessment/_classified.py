@@ -19,7 +19,7 @@ from stfusion.assessment._counting import Counted, Unit, count
 from stfusion.assessment._estimates import Estimates, Sample, estimate
 from stfusion.assessment._matching import Match, Rule, match_clusters
 from stfusion.classification._legend import Legend, called
-from stfusion.classification._paletted import pixel_area, write_table
+from stfusion.classification._paletted import pixel_area, style, write_table
 from stfusion.classification._reclassified import Lookup
 from stfusion.folder import whole_folder
 from stfusion.raster.output import Content, Output, provenance
@@ -122,8 +122,9 @@ def _write_agreement(context: Context, found: Found, path: str) -> None:
             sink.write_stored(box, codes[None])
 
         run_tiles(context, layers.mapped.shape, part_shape(layers.mapped), 0, look, write, (50.0, 95.0))
-        sink.finish(context.threads)
-    write_table(Path(path), _AGREEMENT.classes(counts), (), pixel_area(layers.source.grid))
+        classes = _AGREEMENT.classes(counts)
+        sink.finish(context.threads, style(classes))
+    write_table(Path(path), classes, (), pixel_area(layers.source.grid))
 
 
 def _reference(layers: Layers, box: Box) -> NDArray[np.float32]:

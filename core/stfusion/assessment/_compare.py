@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import platform
 import shutil
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
-from rasterio.errors import NotGeoreferencedWarning
 
 from stfusion import __version__, environment
 from stfusion.assessment import _picture as picture
@@ -27,11 +24,11 @@ from stfusion.folder import whole_folder
 from stfusion.fusion._scene import Scene, open_scene
 from stfusion.job import Input
 from stfusion.raster.source import AlignedSource, Source, pixel_ratio
-from stfusion.raster.tiles import working_bytes
+from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context
 
-#: Shares of the working memory.
-_GDAL_SHARE, _CACHE_SHARE = 0.1, 0.2
+#: Share of the working memory for images on grids of their own.
+_CACHE_SHARE = 0.2
 #: Progress, in per cent, at the begin and the end of running the methods, and at the end of the first look at results.
 _METHODS, _SURVEYED, _JUDGED = (1.0, 85.0), 88.0, 97.0
 
@@ -69,25 +66,22 @@ def run(context: Context) -> dict[str, Any]:
     UserError
         The images, the names of methods or their options cannot be used, or no method gave a result.
     """
-    working = working_bytes(context)
     output = context.job.outputs["output"]
-    with rasterio.Env(GDAL_CACHEMAX=int(_GDAL_SHARE * working)), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with whole_folder(output, context.stop) as part:
-            methods, left_out = select(context)
-            context.reporter.stage("Opening and checking the images", 1, len(methods) + 3)
-            scene = open_scene(context, int(_CACHE_SHARE * working))
-            fused = part / "fused"
-            fused.mkdir()
-            comparison = Comparison(scene, plan(context, scene, methods, fused), left_out)
-            _run_methods(context, comparison)
-            seen, assessments = _judge(context, comparison)
-            summary = _summary(context, comparison, seen, assessments)
-            write_numbers(summary, part)
-            write_report(summary, _pictures(context, comparison, seen, summary), part / "report.html")
-            comparison.results.clear()
-            if not context.options["keep"]:
-                shutil.rmtree(fused)
+    with bounded_gdal(context) as working, whole_folder(output, context.stop) as part:
+        methods, left_out = select(context)
+        context.reporter.stage("Opening and checking the images", 1, len(methods) + 3)
+        scene = open_scene(context, int(_CACHE_SHARE * working))
+        fused = part / "fused"
+        fused.mkdir()
+        comparison = Comparison(scene, plan(context, scene, methods, fused), left_out)
+        _run_methods(context, comparison)
+        seen, assessments = _judge(context, comparison)
+        summary = _summary(context, comparison, seen, assessments)
+        write_numbers(summary, part)
+        write_report(summary, _pictures(context, comparison, seen, summary), part / "report.html")
+        comparison.results.clear()
+        if not context.options["keep"]:
+            shutil.rmtree(fused)
     _announce(context, summary)
     result = {"output": output, "report": str(Path(output) / "report.html")}
     return {**result, "date": summary["date"]} if summary["date"] else result

@@ -1,4 +1,4 @@
-"""Pictures of fused images: images side by side on one stretch, errors with a colour bar, scatter plots."""
+"""Pictures: images side by side on one stretch, errors with a colour bar, scatter plots, maps and spectra of classes."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ SCATTER_INCHES, SCATTER_COLUMNS = 2.3, 6
 HISTOGRAM_CELLS = 120
 #: Groups of bars that a picture holds.
 MOST_GROUPS = 60
+#: Widths of a map and of a chart, and how many rows of a legend and names of bands have room.
+MAP_INCHES, CHART_INCHES, LEGEND_ROWS, MOST_UPRIGHT = 7.0, 9.0, 18, 10
+
+Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -195,6 +199,54 @@ def _plots(names: Sequence[str]) -> tuple[Figure, NDArray[Any]]:
     for axis in axes[len(names) :]:
         axis.set_axis_off()
     return figure, axes
+
+
+def class_map(labels: NDArray[Any], colours: Mapping[int, Colour]) -> bytes:
+    """A PNG with a map of classes (rows, columns) in their colours; what has none is hatched."""
+    palette = np.zeros((max(colours) + 1, 4), np.uint8)
+    for label, colour in colours.items():
+        palette[label] = *colour, 255
+    rows, columns = labels.shape
+    figure = Figure((MAP_INCHES, MAP_INCHES * min(rows / columns, 2)), dpi=DOTS_PER_INCH, layout="constrained")
+    axis = figure.subplots()
+    _prepare(axis, "")
+    axis.imshow(palette[labels], interpolation="none")
+    return _png(figure)
+
+
+def spectra(
+    classes: Sequence[tuple[str, Colour, Sequence[float], Sequence[float]]], bands: Sequence[str]
+) -> bytes:
+    """A PNG with a line for each class: its name, colour, and mean and standard deviation of every band."""
+    figure = Figure((CHART_INCHES, 0.6 * CHART_INCHES), dpi=DOTS_PER_INCH, layout="constrained")
+    axis, places = figure.subplots(), np.arange(len(bands))
+    for name, colour, mean, std in classes:
+        shade = tuple(part / 255 for part in colour)
+        low, high = np.subtract(mean, std), np.add(mean, std)
+        axis.fill_between(places, low, high, color=shade, alpha=0.15, linewidth=0)
+        axis.errorbar(places, mean, std, color=shade, label=name, marker="o", markersize=3, capsize=2, linewidth=1.5)
+    axis.set_xticks(places, bands, fontsize=8, rotation=45 if len(bands) > MOST_UPRIGHT else 0)
+    axis.tick_params(axis="y", labelsize=8)
+    axis.grid(axis="y", color="0.9")
+    columns = -(-len(classes) // LEGEND_ROWS)
+    axis.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), ncols=columns)
+    return _png(figure)
+
+
+def curve(
+    places: Sequence[int], lines: Mapping[str, Sequence[float | None]], marked: int, label: str
+) -> bytes:
+    """A PNG with a plot for each line over the same places, of which one is marked; None is left out."""
+    figure = Figure((CHART_INCHES, 0.4 * CHART_INCHES), dpi=DOTS_PER_INCH, layout="constrained")
+    for axis, (title, values) in zip(figure.subplots(1, len(lines), squeeze=False)[0], lines.items(), strict=True):
+        known = [np.nan if value is None else value for value in values]
+        axis.axvline(marked, color="crimson", linewidth=0.8)
+        axis.plot(places, known, color="0.3", marker="o", markersize=4)
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel(label, fontsize=8)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.tick_params(labelsize=7)
+    return _png(figure)
 
 
 def _png(figure: Figure) -> bytes:

@@ -20,7 +20,7 @@ Algorithm = Literal["full", "mini-batch"]
 #: The most classes that a raster of bytes holds beside its nodata value; 255 is left free, as programs expect.
 MOST_CLASSES = 254
 #: Pixels that the silhouette is computed of: its cost grows with their square.
-_SILHOUETTE_PIXELS = 5000
+_SILHOUETTE_PIXELS = 2500
 #: Pixels of which mostly enough are different, so that the others need not be looked at.
 _GLANCE = 4096
 
@@ -69,12 +69,20 @@ class Trial:
 
 @dataclass(frozen=True)
 class Fit:
-    """Centres (classes, bands) in the image's unit, dark to bright; ``trials`` has one entry per number tried."""
+    """Centres (classes, bands) in the image's unit, dark to bright.
+
+    ``trials`` has one entry per number of classes tried, of which ``chosen`` is the one.
+    """
 
     centres: Floats
     scaling: Scaling
-    inertia: float
+    chosen: Trial
     trials: tuple[Trial, ...]
+
+    @property
+    def inertia(self) -> float:
+        """Within-class sum of squares of the sample, scaled."""
+        return self.chosen.inertia
 
 
 def scaling(pixels: Floats, kind: Standardisation) -> Scaling:
@@ -113,10 +121,11 @@ def fit(pixels: Floats, order: Order, title: str, stop: Stop) -> Fit:
     for classes in range(order.classes, order.most + 1):
         stop.check()
         fitted[classes] = _k_means(points, classes, order)
-    trials = [_trial(points, classes, model, order) for classes, model in fitted.items()]
-    best = fitted[choose(trials, order.choice) if len(trials) > 1 else order.classes]
-    centres: Floats = best.cluster_centers_ * scaled_by.scale + scaled_by.offset
-    return Fit(centres[np.argsort(centres.sum(axis=1), kind="stable")], scaled_by, float(best.inertia_), tuple(trials))
+    trials = {classes: _trial(points, classes, model, order) for classes, model in fitted.items()}
+    best = choose(list(trials.values()), order.choice)
+    centres: Floats = fitted[best].cluster_centers_ * scaled_by.scale + scaled_by.offset
+    ordered = centres[np.argsort(centres.sum(axis=1), kind="stable")]
+    return Fit(ordered, scaled_by, trials[best], tuple(trials.values()))
 
 
 def _check(pixels: Floats, order: Order, title: str) -> None:
@@ -154,8 +163,6 @@ def _k_means(points: Floats, classes: int, order: Order) -> Any:
 
 
 def _trial(points: Floats, classes: int, model: Any, order: Order) -> Trial:
-    if order.classes == order.most:
-        return Trial(classes, float(model.inertia_), None)
     from sklearn.metrics import silhouette_score
     from threadpoolctl import threadpool_limits
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from stfusion.classification._image import Floats
 from stfusion.classification._model import Class, Colour
 from stfusion.errors import UserError
+from stfusion.raster.style import paletted
 
 #: Types of columns, and what they are used for, in GDAL's raster attribute tables (GDALRATFieldType, ...FieldUsage).
 _WHOLE, _REAL, _TEXT = 0, 1, 2
@@ -56,19 +57,38 @@ def pixel_area(grid: GeoBox) -> float | None:
     return abs(grid.affine.determinant) * metres**2
 
 
+def style(classes: Iterable[Class]) -> str:
+    """How QGIS shows a raster of classes: the text of a QML file."""
+    return paletted((each.id, each.label, each.colour) for each in classes)
+
+
 def write_table(
     raster: Path, classes: Sequence[Class], bands: Sequence[str], area: float | None, nodata: float = 0
 ) -> Path:
-    """Write class names and the attribute table of a raster of classes into ``<raster>.aux.xml``, where GDAL reads it.
-
-    The columns are VALUE, COUNT, CLASS, RED, GREEN, BLUE, AREA (square metres; left out where ``area``, that of a
-    pixel, is None) and the mean of every band (empty where a class has no pixel). Categories, which are counted from 0,
-    have the names too where no number is negative or above 4095; one is that of ``nodata``.
+    """Write the :func:`table` of a raster of classes into ``<raster>.aux.xml``, where GDAL reads it.
 
     Raises
     ------
     UserError
         The file cannot be written.
+    """
+    path = raster.with_name(f"{raster.name}.aux.xml")
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(table(classes, bands, area, nodata), encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"The table '{path}' cannot be written ({error.strerror}); choose another folder.") from error
+    return path
+
+
+def table(classes: Sequence[Class], bands: Sequence[str], area: float | None, nodata: float = 0) -> str:
+    """Class names and the attribute table of a raster of classes, as GDAL keeps them in ``<raster>.aux.xml``.
+
+    The columns are VALUE, COUNT, CLASS, RED, GREEN, BLUE, AREA (square metres; left out where ``area``, that of a
+    pixel, is None) and the mean of every band (empty where a class has no pixel). Categories, which are counted from 0,
+    have the names too where no number is negative or above 4095; one is that of ``nodata``.
     """
     columns = _columns(classes, bands, area)
     labels: dict[float, str] = {nodata: "No data", **{each.id: each.label for each in classes}}
@@ -83,17 +103,9 @@ def write_table(
         _element("Row", [_element("F", values[index]) for *_, values in columns], index=index)
         for index in range(len(classes))
     ]
-    table = _element("GDALRasterAttributeTable", fields + rows, tableType="thematic")
-    band = _element("PAMRasterBand", [_element("CategoryNames", names), table], band=1)
-    path = raster.with_name(f"{raster.name}.aux.xml")
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(_element("PAMDataset", [band]) + "\n", encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UserError(f"The table '{path}' cannot be written ({error.strerror}); choose another folder.") from error
-    return path
+    content = _element("GDALRasterAttributeTable", fields + rows, tableType="thematic")
+    band = _element("PAMRasterBand", [_element("CategoryNames", names), content], band=1)
+    return _element("PAMDataset", [band]) + "\n"
 
 
 def _element(tag: str, content: object, **attributes: object) -> str:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-import rasterio
-from rasterio.errors import NotGeoreferencedWarning
 
 from stfusion.fusion._scene import Patch, Scene, open_scene
 from stfusion.raster.output import Output, provenance
 from stfusion.raster.source import Array
-from stfusion.raster.tiles import Tile, run_tiles, tile_shape, working_bytes
+from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape
 from stfusion.run import Context
 
 #: Shares of the working memory.
-_GDAL_SHARE, _CACHE_SHARE, _TILE_SHARE = 0.1, 0.2, 0.6
+_CACHE_SHARE, _TILE_SHARE = 0.2, 0.6
 #: Progress, in per cent, at the begin and the end of the prediction.
 _PREDICTION = (5.0, 90.0)
 
@@ -58,10 +55,7 @@ class Model(Protocol):
 
 def fuse(context: Context, prepare: Callable[[Scene, Context], Model]) -> dict[str, Any]:
     """Run a fusion method on the job's scene and return the outputs by name."""
-    working = working_bytes(context)
-    with rasterio.Env(GDAL_CACHEMAX=int(_GDAL_SHARE * working)), warnings.catch_warnings():
-        # A scene without georeference is allowed; the grids are compared all the same.
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with bounded_gdal(context) as working:
         context.reporter.stage("Opening and checking the images", 1, 4)
         scene = open_scene(context, int(_CACHE_SHARE * working))
         context.reporter.stage("Statistics of the whole scene", 2, 4)

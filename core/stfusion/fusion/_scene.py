@@ -10,10 +10,11 @@ from datetime import date
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from stfusion.errors import UserError
+from stfusion.raster.output import check_outputs
 from stfusion.raster.source import AlignedSource, Array, Box, Source, align, pixel_ratio
+from stfusion.raster.statistics import fillers
 from stfusion.run import Context
 
 #: A coarse pixel may be this much smaller than a fine one before the two are taken for swapped.
@@ -100,7 +101,7 @@ def open_scene(context: Context, cache_bytes: int) -> Scene:
     opened = {role.id: Source(role.title, job.inputs[role.id]) for role in context.method.roles if role.id in sensors}
     sources = {name: source for name, source in opened.items() if sensors[name] != "classes"}
     fine = sources["fine"]
-    _check_output(job.outputs["output"], opened, [image.mask for image in job.inputs.values()])
+    check_outputs(job)
     _check_bands(fine, sources)
     _check_dates(context, sources)
     share = cache_bytes // len(sources)
@@ -111,12 +112,6 @@ def open_scene(context: Context, cache_bytes: int) -> Scene:
         pairs.append(Pair(images["fine2"], images["coarse2"]))
     classes, objects = (_map(opened.get(name), fine) for name in ("class_map", "object_map"))
     return Scene(fine, pairs, images["target"], classes, objects, images)
-
-
-def _check_output(output: str, sources: dict[str, Source], masks: list[str | None]) -> None:
-    for path in [source.path for source in sources.values()] + [mask for mask in masks if mask]:
-        if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
-            raise UserError(f"The output '{output}' is also the input '{path}'; give the output another name.")
 
 
 def _check_dates(context: Context, sources: dict[str, Source]) -> None:
@@ -222,21 +217,11 @@ def _warn_of_nodata(context: Context, source: Source) -> None:
         pixels = pixels[:, np.isfinite(pixels).all(axis=0)]
     if pixels.shape[1] == 0:
         return
-    for fill in dict.fromkeys((float(pixels.min()), float(pixels.max()), 0.0)):
-        filled = (pixels == fill).all(axis=0)
-        if filled.mean() > 0.001 and _is_apart(fill, pixels[:, ~filled]):
-            context.reporter.warning(
-                f"{filled.mean():.1%} of {source} hold the value {fill:g} in all bands and are taken for data, since "
-                f"the header's nodata value is {_or_none(source.nodata)}; set the nodata value if this is a filler."
-            )
-
-
-def _is_apart(fill: float, others: npt.NDArray[np.generic]) -> bool:
-    """Whether a value is zero below all others, or farther from all others than they are from one another."""
-    if others.size == 0:
-        return False
-    low, high = float(others.min()), float(others.max())
-    return (fill == 0 and low > 0) or fill < low - (high - low) or fill > high + (high - low)
+    for fill, share in fillers(pixels):
+        context.reporter.warning(
+            f"{share:.1%} of {source} hold the value {fill:g} in all bands and are taken for data, since "
+            f"the header's nodata value is {_or_none(source.nodata)}; set the nodata value if this is a filler."
+        )
 
 
 def _or_none(value: float | None) -> str:

@@ -342,6 +342,14 @@ def align(source: Source, onto: Source, resampling: str, cache_bytes: int = 2**2
     return image
 
 
+def resampling_note(source: Source, onto: Source, resampling: str) -> str:
+    """A sentence on how a source is brought onto the grid of another one."""
+    how = "nearest neighbour" if resampling == "nearest" else resampling
+    other = "" if source.grid.crs == onto.grid.crs else f" from {source.crs_name} to {onto.crs_name}"
+    sizes = " and ".join(f"{columns} x {rows}" for rows, columns in (source.shape, onto.shape))
+    return f"{source} is resampled by {how}{other} to the grid of {onto} (their pixels: {sizes})."
+
+
 def _refuse_without_crs(source: Source, onto: Source) -> NoReturn:
     if source.grid.crs is None and onto.grid.crs is None:
         raise UserError(

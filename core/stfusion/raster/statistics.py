@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from stfusion.run import Stop
 
 #: Side of a part of an image, whatever its tiles; small enough that its float64 copies are no burden.
 _SIDE = 512
+#: Share of the pixels from which on a value that fills them is spoken of.
+_MUCH = 0.001
 
 
 @dataclass(frozen=True)
@@ -76,3 +79,23 @@ def sample_pixels(image: AlignedSource, limit: int, stop: Stop, read: Callable[[
         values = read(box)[:, -box.top % step :: step, -box.left % step :: step]
         found.append(values[:, ~np.isnan(values[0])])
     return np.concatenate(found, axis=1)
+
+
+def fillers(pixels: npt.NDArray[Any]) -> Iterator[tuple[float, float]]:
+    """Values that pixels (bands, pixels) seem to be filled with for want of data, and the share that has them.
+
+    Such a value stands in all bands of more than a thousandth of the pixels, and lies far from all others, or is zero
+    where these are positive.
+    """
+    for fill in dict.fromkeys((float(pixels.min()), float(pixels.max()), 0.0)):
+        filled = (pixels == fill).all(axis=0)
+        if filled.mean() > _MUCH and _is_apart(fill, pixels[:, ~filled]):
+            yield fill, float(filled.mean())
+
+
+def _is_apart(fill: float, others: npt.NDArray[Any]) -> bool:
+    """Whether a value is zero below all others, or farther from all others than they are from one another."""
+    if others.size == 0:
+        return False
+    low, high = float(others.min()), float(others.max())
+    return (fill == 0 and low > 0) or fill < low - (high - low) or fill > high + (high - low)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
+
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 
 from stfusion.errors import OutOfMemory
 from stfusion.raster.source import Box
@@ -15,6 +20,8 @@ from stfusion.run import Context
 
 #: What Python, GDAL and the compiled kernels take before the first pixel.
 BASE_BYTES = 320 * 2**20
+#: Share of the memory for pixels that GDAL's cache gets.
+_GDAL_SHARE = 0.1
 Result = TypeVar("Result")
 
 _LARGEST = 1024
@@ -73,6 +80,18 @@ def working_bytes(context: Context) -> int:
             f"The memory limit of {context.job.memory_mb} MB is too small; give at least {(BASE_BYTES >> 20) + 64} MB."
         )
     return left
+
+
+@contextmanager
+def bounded_gdal(context: Context) -> Iterator[int]:
+    """GDAL with a cache that is a share of the memory for pixels, which is given (bytes).
+
+    An image without a place in the world is allowed, and nothing is said about it.
+    """
+    working = working_bytes(context)
+    with rasterio.Env(GDAL_CACHEMAX=int(_GDAL_SHARE * working)), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield working
 
 
 def tile_shape(shape: tuple[int, int], halo: int, pixel_bytes: int, budget: int, threads: int) -> tuple[int, int]:
