@@ -19,13 +19,11 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
 from makers import write_raster
-from real_data import real_scene
-from stfusion.classification._fit import MOST_CLASSES, Fit, Order, fit
+from stfusion.classification._fit import MOST_CLASSES
 from stfusion.classification._image import Image
 from stfusion.classification._model import Model, load
 from stfusion.classification._paletted import natural_colours, pixel_area, qualitative_colours, write_table
 from stfusion.classification._predict import Spectra, classify
-from stfusion.classification._sample import draw
 from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.raster.output import Content, Output
@@ -265,24 +263,3 @@ def test_only_the_fit_imports_scikit_learn() -> None:
         "assert 'sklearn' in sys.modules and 'pandas' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-@pytest.mark.parametrize(("classes", "least"), [(4, 0.94), (8, 0.96)])
-def test_the_real_scene_with_its_polygons(classes: int, least: float) -> None:
-    """Every cluster becomes the class that most of its pixels in the polygons have."""
-    pytest.importorskip("pyogrio")
-    from stfusion.assessment._confusion import Confusion
-    from stfusion.assessment._matching import match_clusters
-    from stfusion.raster.vector import Areas, read_vector
-
-    folder = real_scene("class_aberystwyth_s2")
-    image = image_of(str(folder / "S2_20210527.tif"))
-    sample = draw(context(), image, 100_000, (0, 50))
-    fitted: Fit = fit(sample.pixels, Order(classes, classes, standardisation="z-score"), image.title, Stop())
-    labels, _, _ = predict(image, fitted.centres, fitted.scaling.scale)
-    polygons = read_vector("Reference", Input(str(folder / "reference_polygons.gpkg")), image.grid, ("polygons",))
-    reference = Areas(polygons, image.grid).read(Box(0, image.shape[0], 0, image.shape[1]))
-    both = (labels > 0) & (reference >= 0)
-    matched = match_clusters(Confusion.of(labels[both], reference[both]), "majority").after
-    assert matched.total == 6580
-    assert np.trace(matched.counts) / matched.total >= least

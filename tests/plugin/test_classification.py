@@ -9,8 +9,10 @@ import pytest
 from qgis import processing
 from qgis.core import (
     QgsPalettedRasterRenderer,
+    QgsProcessingOutputHtml,
     QgsProcessingOutputLayerDefinition,
     QgsProject,
+    QgsSingleBandPseudoColorRenderer,
     QgsVectorLayer,
     QgsWkbTypes,
 )
@@ -102,6 +104,70 @@ def test_a_matched_map_shows_the_names_and_colours_of_its_classes(load, class_ma
     _, again = load("reclassify", tmp_path / "again.tif", CLASS_MAP=clusters, MATCH=table)
     assert legend(again) == shown
     np.testing.assert_array_equal(read(str(tmp_path / "again.tif")), LABELS)
+
+
+@pytest.fixture
+def image(tmp_path):
+    """Three classes, dark, middle and bright, in two layers: two bands and one."""
+    noise = np.random.default_rng(1).integers(0, 40, (3, *LABELS.shape))
+    values = (LABELS[None] * 300 + noise).astype(np.int16)
+    return [write(tmp_path / "two.tif", values[:2], 30.0), write(tmp_path / "one.tif", values[2:], 30.0)]
+
+
+def test_kmeans_of_several_layers_is_styled_and_its_model_applies(load, image, tmp_path):
+    paths = {"MODEL": str(tmp_path / "model.json"), "REPORT": str(tmp_path / "report.html")}
+    results, layer = load("kmeans", tmp_path / "map.tif", IMAGE=image, CLASSES=3, **paths)
+    assert {name: results[name] for name in paths} == paths
+    assert results["NUMBER_OF_CLASSES"] == 3
+    assert 0.5 < results["SILHOUETTE"] < 1
+    assert layer.name() == "K-means classification"
+    assert {int(each.value): each.label for each in layer.renderer().classes()} == {
+        1: "Class 1", 2: "Class 2", 3: "Class 3"
+    }
+    shown = legend(layer)
+    np.testing.assert_array_equal(read(str(tmp_path / "map.tif")), LABELS)
+    again, applied = load("apply_kmeans", tmp_path / "applied.tif", IMAGE=image, MODEL=paths["MODEL"])
+    assert again["INERTIA"] == results["INERTIA"]
+    assert legend(applied) == shown
+    np.testing.assert_array_equal(read(str(tmp_path / "applied.tif")), LABELS)
+
+
+def test_bands_of_several_layers_are_written_as_numbers(load, image, tmp_path):
+    model = tmp_path / "model.json"
+    load("kmeans", tmp_path / "map.tif", IMAGE=image, CLASSES=3, IMAGE_BANDS="3,1", MODEL=str(model))
+    assert json.loads(model.read_text(encoding="utf-8"))["bands"] == ["Band 3", "Band 1"]
+
+
+def test_the_certainty_loads_with_a_name_and_a_ramp_of_its_own(run, provider, engine, image, tmp_path):
+    from processing.gui.Postprocessing import handleAlgorithmResults
+
+    outputs = {}
+    for name in ("OUTPUT", "CERTAINTY"):
+        outputs[name] = QgsProcessingOutputLayerDefinition(str(tmp_path / f"{name}.tif"))
+        outputs[name].destinationProject = QgsProject.instance()
+    algorithm = provider.algorithm("kmeans").create()
+    results, ok = algorithm.run({"IMAGE": image, "CLASSES": 3, **outputs}, run.context, run.feedback)
+    assert ok, run.feedback.textLog()
+    assert handleAlgorithmResults(algorithm, run.context, run.feedback, False, results)
+    layers = {each.name(): each for each in QgsProject.instance().mapLayers().values()}
+    assert set(layers) == {"K-means classification", "Certainty"}
+    assert isinstance(layers["Certainty"].renderer(), QgsSingleBandPseudoColorRenderer)
+
+
+def test_the_report_is_shown_as_a_page(provider):
+    """QGIS puts a file of HTML into the results viewer."""
+    for name in ("kmeans", "apply_kmeans"):
+        assert isinstance(provider.algorithm(name).outputDefinition("REPORT"), QgsProcessingOutputHtml)
+
+
+def test_too_many_classes_are_one_sentence(provider, engine, run, tmp_path):
+    flat = write(tmp_path / "flat.tif", np.ones((2, 9, 9), np.int16), 30.0)
+    values = {"IMAGE": [flat], "CLASSES": 5, "OUTPUT": str(tmp_path / "map.tif"), "MODEL": str(tmp_path / "m.json")}
+    _, ok = provider.algorithm("kmeans").create().run(values, run.context, run.feedback)
+    assert not ok
+    assert "has 1 different pixels (of 81 sampled) and 5 classes are asked for; take fewer" in run.feedback.textLog()
+    assert "Traceback" not in run.feedback.textLog()
+    assert {path.name for path in tmp_path.iterdir()} == {"flat.tif"}
 
 
 def test_a_wrong_table_is_one_sentence(provider, engine, run, class_map, tmp_path):

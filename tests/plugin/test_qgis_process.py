@@ -109,6 +109,25 @@ def test_assesses(qgis_process, scene, tmp_path):
     assert os.path.getsize(results["REPORT"]) > 20_000
 
 
+def test_classifies_several_layers(qgis_process, scene, tmp_path):
+    files = {"OUTPUT": tmp_path / "map.tif", "MODEL": tmp_path / "model.json", "REPORT": tmp_path / "report.html"}
+    done = qgis_process(
+        "run", "--json", "stf:kmeans", "--", f"IMAGE={scene.fine}", f"IMAGE={scene.coarse}", "IMAGE_BANDS=1,2,3,6",
+        "CLASSES=4", *(f"{name}={path}" for name, path in files.items()),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads(done.stdout[done.stdout.index("{"):])["results"]
+    assert {name: results[name] for name in files} == {name: str(path) for name, path in files.items()}
+    assert set(np.unique(read(str(files["OUTPUT"])))) == {1, 2, 3, 4}
+    assert len(json.loads(files["MODEL"].read_text(encoding="utf-8"))["bands"]) == 4
+    done = qgis_process(
+        "run", "--json", "stf:apply_kmeans", "--", f"IMAGE={scene.fine}", f"MODEL={files['MODEL']}",
+        f"OUTPUT={tmp_path / 'other.tif'}",
+    )
+    assert done.returncode != 0
+    assert "has 3 bands and the model has 4" in done.stdout + done.stderr
+
+
 def test_a_missing_engine_is_one_sentence(qgis_process, scene, tmp_path):
     settings = tmp_path / "config" / "profiles" / "default" / "QGIS" / "QGIS3.ini"
     settings.write_text(SETTINGS.format(python=tmp_path / "gone"), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Pictures: images side by side on one stretch, errors with a colour bar, scatter plots, maps and spectra of classes."""
+"""Pictures: images side by side on one stretch, errors with a colour bar, scatter plots, classes and their spectra."""
 
 from __future__ import annotations
 
