@@ -28,16 +28,15 @@ _USUAL_BANDS = 16
 class Image:
     """The bands of layers on one grid, in their order; a pixel is valid where it is in all layers.
 
-    ``source`` is a layer whose grid is the image's. ``numbers`` are the bands' numbers among all bands of the layers,
-    1, 2 and so on where they are not given. ``names`` are the bands' names, no two alike, "Band n" where the file has
-    none. What :meth:`read` gives is ``scales`` (bands) times itself plus ``offsets`` in the image's unit. ``part`` is
-    rows and columns of the parts to read it in.
+    ``numbers`` are the bands' numbers among all bands of the layers, 1, 2 and so on where they are not given.
+    ``names`` are the bands' names, no two alike, "Band n" where the file has none. What :meth:`read` gives is
+    ``scales`` (bands) times itself plus ``offsets`` in the image's unit. ``part`` is rows and columns of the parts to
+    read it in.
     """
 
     def __init__(self, layers: Sequence[AlignedSource], numbers: Sequence[int] | None = None) -> None:
         self._layers = layers
         sources = [layer.source for layer in layers]
-        self.source = next(layer.source for layer in layers if layer.same_grid)
         self.grid = layers[0].grid
         self.shape = layers[0].shape
         names = [name for source in sources for name in source.names]
@@ -77,8 +76,10 @@ def _distinct(names: Iterable[str]) -> Iterator[str]:
         yield name if seen[name] == 1 else f"{name} ({seen[name]})"
 
 
-def open_image(context: Context, role: str, about: list[str]) -> Image:
-    """The bands of the layers of a role, on the grid of the first; sentences say what had to be done to them.
+def open_image(context: Context, role: str, about: list[str]) -> tuple[Image, Source]:
+    """The bands of the layers of a role on the grid of the first, and that one.
+
+    Sentences in ``about`` say what had to be done to the layers.
 
     Raises
     ------
@@ -105,4 +106,4 @@ def open_image(context: Context, role: str, about: list[str]) -> Image:
     about += dict.fromkeys(
         resampling_note(layer.source, onto, resampling) for layer in layers if not layer.same_grid
     )
-    return Image(layers, numbers)
+    return Image(layers, numbers), onto

@@ -16,6 +16,7 @@ from stfusion.classification._products import produce
 from stfusion.classification._sample import Sample, draw
 from stfusion.errors import OutOfMemory, UserError
 from stfusion.raster.output import check_outputs
+from stfusion.raster.source import Source
 from stfusion.raster.statistics import fillers
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context
@@ -39,7 +40,7 @@ def run(context: Context) -> dict[str, Any]:
     check_outputs(context.job)
     with bounded_gdal(context) as working:
         context.reporter.stage("Opening the layers", 1, 4)
-        image, notes = _open(context)
+        image, first, notes = _open(context)
         bands = _natural_bands(image, str(context.options["natural_bands"]))
         context.reporter.stage("Drawing a sample", 2, 4)
         sample = _sample(context, image, working)
@@ -51,7 +52,7 @@ def run(context: Context) -> dict[str, Any]:
         colours = natural_colours(centres, bands) if bands else qualitative_colours(len(centres))
         model = Model.of(image, sample, fitted, context.job.seed, colours)
         context.reporter.stage("Classifying and writing", 4, 4)
-        result = produce(context, image, model, notes, (_FITTED, 95.0))
+        result = produce(context, image, first, model, notes, (_FITTED, 95.0))
     silhouette = fitted.chosen.silhouette
     return result if silhouette is None else {**result, "silhouette": silhouette}
 
@@ -68,20 +69,20 @@ def apply(context: Context) -> dict[str, Any]:
     with bounded_gdal(context):
         context.reporter.stage("Opening the layers and the model", 1, 2)
         model = load(context.job.inputs["model"].path)
-        image, notes = _open(context)
+        image, first, notes = _open(context)
         warning = model.check(image)
         notes += _warn(context, [warning] if warning else [])
         context.reporter.stage("Classifying and writing", 2, 2)
-        return produce(context, image, model, notes, (0.0, 95.0))
+        return produce(context, image, first, model, notes, (0.0, 95.0))
 
 
-def _open(context: Context) -> tuple[Image, list[str]]:
-    """The image, and sentences on what had to be done to its layers."""
+def _open(context: Context) -> tuple[Image, Source, list[str]]:
+    """The image, the layer whose grid it has, and sentences on what had to be done to the others."""
     notes: list[str] = []
-    image = open_image(context, "image", notes)
+    image, first = open_image(context, "image", notes)
     for note in notes:
         context.reporter.log(note)
-    return image, notes
+    return image, first, notes
 
 
 def _warn(context: Context, notes: Sequence[str]) -> Sequence[str]:

@@ -16,7 +16,7 @@ from stfusion.classification._predict import Classified, Labels, Spectra, classi
 from stfusion.errors import UserError
 from stfusion.folder import whole_file
 from stfusion.raster.output import Content, Output, provenance
-from stfusion.raster.source import Box
+from stfusion.raster.source import Box, Source
 from stfusion.raster.style import SEQUENTIAL, ramp
 from stfusion.run import Context
 
@@ -27,22 +27,23 @@ _SAID = 20
 
 
 def produce(
-    context: Context, image: Image, model: Model, notes: Sequence[str], span: tuple[float, float]
+    context: Context, image: Image, first: Source, model: Model, notes: Sequence[str], span: tuple[float, float]
 ) -> dict[str, Any]:
     """Classify an image by a model and write the outputs of the job, all of them or none; the results by name.
 
-    ``notes`` are sentences for the report. ``span`` is the progress, in per cent, at the begin and the end.
+    ``first`` is the layer whose grid the image has. ``notes`` are sentences for the report. ``span`` is the progress,
+    in per cent, at the begin and the end.
 
     Raises
     ------
     UserError
         The image has no valid pixel, or an output cannot be written.
     """
-    outputs, tags = context.job.outputs, provenance(context, image.source.date)
+    outputs, tags = context.job.outputs, provenance(context, first.date)
     with ExitStack() as stack:
 
         def begin(name: str, content: Content) -> Output:
-            return stack.enter_context(Output(outputs[name], image.source, tags, context.stop, content))
+            return stack.enter_context(Output(outputs[name], first, tags, context.stop, content))
 
         labels = begin("output", Content.of_classes("Class", model.colours))
         numbers = Content.of_numbers(("Certainty", "Distance"))
@@ -69,7 +70,7 @@ def produce(
         labels.finish(context.threads, style(model.classes))
     _say(context, model)
     result = {**outputs, "number_of_classes": len(model.classes), "inertia": spectra.inertia}
-    return result if image.source.date is None else {**result, "date": image.source.date.isoformat()}
+    return result if first.date is None else {**result, "date": first.date.isoformat()}
 
 
 def _classify(
