@@ -9,6 +9,7 @@ from affine import Affine
 
 from makers import FINE, read_raster, run_method, write_raster
 from stfusion.classification._legend import Legend, read_legend
+from stfusion.classification._paletted import write_table
 from stfusion.job import Input
 from stfusion.raster.source import Source
 from test_match_classes import COLOURS, NAMES, match, named, raster_of
@@ -209,3 +210,19 @@ def test_colours_are_chosen_anew_where_one_is_not_known(tmp_path):
     colours = [legend_of(found).colours[label] for label in (2, 3, 7)]
     assert len(set(colours)) == 3
     assert Legend().classes({2: 1, 3: 1, 7: 1})[0].colour == colours[0]
+
+
+def test_an_attribute_table_that_another_program_wrote_gives_names_and_colours(tmp_path):
+    """GDAL says in words what a column is for, may write whole numbers as real ones, and has tables of other bands."""
+    path = tmp_path / "map.tif"
+    raster_of(path, [[-5, 300]], dtype=np.int16)
+    written = Legend({-5: "sea & sand", 300: "<dune>"}, {-5: (1, 2, 3), 300: (4, 5, 6)})
+    write_table(path, written.classes({-5: 1, 300: 1}), (), None)
+    beside = tmp_path / "map.tif.aux.xml"
+    text = beside.read_text(encoding="utf-8")
+    text = text.replace("<Usage>", '<Usage usageAsString="Generic">').replace("<F>300</F>", "<F>300.0</F>")
+    band = text[text.index("<PAMRasterBand"):text.index("</PAMDataset>")]
+    beside.write_text(text.replace("</PAMDataset>", band.replace("sea", "other") + "</PAMDataset>"), encoding="utf-8")
+    assert legend_of(path) == written
+    beside.write_text(text.replace("<F>-5</F>", "<F>low</F>"), encoding="utf-8")
+    assert legend_of(path).names == {300: "<dune>"}

@@ -10,7 +10,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from conftest import BUILD, ROOT, read
+from conftest import BUILD, ROOT, read, write
 
 SETTINGS = """[PythonPlugins]
 stf_qgis_plugin=true
@@ -126,6 +126,27 @@ def test_classifies_several_layers(qgis_process, scene, tmp_path):
     )
     assert done.returncode != 0
     assert "has 3 bands and the model has 4" in done.stdout + done.stderr
+
+
+def test_draws_points_and_assesses_a_map_with_them(qgis_process, tmp_path):
+    """A vector layer as output and, by its place in a file, as input; numbers are results."""
+    labels = np.array([[1, 1, 2, 2, 3, 3]]).repeat(30, 0).repeat(5, 1)
+    class_map, points = write(tmp_path / "map.tif", labels[None].astype(np.int16), 30.0), str(tmp_path / "points.gpkg")
+    done = qgis_process(
+        "run", "--json", "stf:sampling_design", "--", f"STRATA={class_map}", "SAMPLES=30", "MINIMUM=2",
+        "ALLOCATION=equal", f"OUTPUT={points}",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads(done.stdout[done.stdout.index("{"):])["results"]
+    assert (results["OUTPUT"], results["POINTS"]) == (points, 30)
+    done = qgis_process(
+        "run", "--json", "stf:assess_classification", "--", f"CLASS_MAP={class_map}",
+        f"SAMPLES={points}|layername=points", "SAMPLES_FIELD=stratum", f"OUTPUT={tmp_path / 'report'}",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads(done.stdout[done.stdout.index("{"):])["results"]
+    assert (results["OVERALL_ACCURACY"], results["ESTIMATED_ACCURACY"]) == (1, 1)
+    assert results["REPORT"] == str(tmp_path / "report" / "report.html")
 
 
 def test_a_missing_engine_is_one_sentence(qgis_process, scene, tmp_path):

@@ -18,7 +18,7 @@ from stfusion.raster.source import Source
 _CATEGORY, _USAGE, _ROW, _CELL = (
     re.compile(pattern, re.DOTALL)
     for pattern in (
-        r"<Category\s*/>|<Category>(.*?)</Category>", r"<Usage>\s*(\d+)\s*</Usage>", r"<Row\b[^>]*>(.*?)</Row>",
+        r"<Category\s*/>|<Category>(.*?)</Category>", r"<Usage\b[^>]*>\s*(\d+)\s*</Usage>", r"<Row\b[^>]*>(.*?)</Row>",
         r"<F\s*/>|<F>(.*?)</F>",
     )
 )
