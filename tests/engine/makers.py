@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import rasterio
 from affine import Affine
 
 from stfusion import job, registry
+from stfusion.classification._model import Class
+from stfusion.classification._paletted import table
 from stfusion.protocol import Reporter
 from stfusion.run import Stop, run
 
@@ -91,6 +94,15 @@ def run_method(method: str, stop: Stop | None = None, settings: dict[str, Any] |
         said.error(error.code, str(error))
         return Outcome(error.exit_code, said)
     return Outcome(run(order, said, stop), said)
+
+
+def write_class_table(
+    path: str | Path, classes: Sequence[Class], bands: Sequence[str] = (), area: float | None = None
+) -> Path:
+    """Write names and attributes of the classes of a raster beside it, and return where."""
+    beside = Path(f"{path}.aux.xml")
+    beside.write_text(table(classes, bands, area), encoding="utf-8")
+    return beside
 
 
 def quantised(rng: np.random.Generator, *shape: int, high: float = 0.5) -> np.ndarray:

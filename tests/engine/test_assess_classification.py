@@ -13,12 +13,11 @@ from affine import Affine
 from rasterio.warp import reproject, transform
 from sklearn import metrics
 
-from makers import CRS, FINE, read_raster, run_method, write_raster
+from makers import CRS, FINE, read_raster, run_method, write_class_table, write_raster
 from real_data import real_scene
 from stfusion.assessment._accuracy import measure_accuracy
 from stfusion.assessment._confusion import Confusion
 from stfusion.classification._model import Class
-from stfusion.classification._paletted import write_table
 from test_accuracy import MAPPED, OLOFSSON
 from test_confusion import checkered
 
@@ -235,9 +234,9 @@ def test_names_become_numbers_by_what_the_map_carries_or_the_user_says(tmp_path)
     assert assess(tmp_path, class_names="1=wood, 2=water", **values)["matrix"]["counts"] == [[1, 0], [0, 1]]
     assert "has the part 'wood'; write 'number=word" in assess(tmp_path, 2, class_names="wood", **values)
     assert "gives class 1 twice" in assess(tmp_path, 2, class_names="1=a,1=b", **values)
-    write_table(path, [
+    write_class_table(path, [
         Class(1, "water", (0, 0, 9), 1, 0.5, (), None, None), Class(2, "wood", (0, 9, 0), 1, 0.5, (), None, None)
-    ], (), None)
+    ])
     found = assess(tmp_path, **values)
     assert found["matrix"]["counts"] == [[0, 1], [1, 0]]
     assert found["names"] == {"1": "water", "2": "wood"}

@@ -338,7 +338,7 @@ def test_nothing_stays_behind_when_the_last_file_fails(
     tmp_path: Path, scene: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken(_products.Output):
-        def finish(self, threads: int, style: str | None = None) -> None:
+        def finish(self, threads: int, style: str | None = None, table: str | None = None) -> None:
             raise UserError("The disk is full.")
 
     monkeypatch.setattr(_products, "Output", Broken)

@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
-from makers import write_raster
+from makers import write_class_table, write_raster
 from stfusion.classification._fit import MOST_CLASSES
 from stfusion.classification._image import Image
 from stfusion.classification._model import Model, load
-from stfusion.classification._paletted import natural_colours, pixel_area, qualitative_colours, write_table
+from stfusion.classification._paletted import natural_colours, pixel_area, qualitative_colours
 from stfusion.classification._predict import Spectra, classify
 from stfusion.errors import UserError
 from stfusion.job import Input
@@ -99,7 +99,7 @@ def test_a_class_without_pixels(tmp_path: Path, model: Model) -> None:
     empty = Spectra(np.array([5, 0, 1]), np.full((3, 3), np.nan), np.full((3, 3), np.nan), 0.0)
     counted = model.counted(empty)
     assert counted.classes[1].mean is None
-    path = write_table(tmp_path / "a.tif", [counted.classes[1]], model.bands, None)
+    path = write_class_table(tmp_path / "a.tif", [counted.classes[1]], model.bands)
     assert [f.text for f in ElementTree.parse(path).iterfind(".//Row/F")][-3:] == [None] * 3
     finite = Spectra(np.array([5, 0, 1]), np.ones((3, 3)), np.ones((3, 3)), 0.0)
     (tmp_path / "model.json").write_text(model.counted(finite).to_json(), encoding="utf-8")
@@ -186,7 +186,7 @@ def test_raster_of_classes_with_its_table(tmp_path: Path, image: Image, model: M
             lambda box, part: output.write_stored(box, part.labels[None]), (0, 100),
         )
         output.finish(1)
-    write_table(path, model.classes, model.bands, pixel_area(image.grid))
+    write_class_table(path, model.classes, model.bands, pixel_area(image.grid))
     expected, _, _ = predict(image, model.centres, model.scaling.scale)
     with rasterio.open(path) as made:
         np.testing.assert_array_equal(made.read(1), expected)
@@ -209,11 +209,6 @@ def test_raster_of_classes_with_its_table(tmp_path: Path, image: Image, model: M
         assert float(cells[6]) == count * 900
         own = blobs(1, 3, 3, (40, 50))[:, expected == number]
         np.testing.assert_allclose([float(cell) for cell in cells[7:]], own.mean(axis=1), rtol=1e-12)
-
-
-def test_a_table_that_cannot_be_written(tmp_path: Path, model: Model) -> None:
-    with pytest.raises(UserError, match="cannot be written"):
-        write_table(tmp_path / "gone" / "a.tif", model.classes, model.bands, None)
 
 
 def test_overviews_have_classes_that_are_there(tmp_path: Path) -> None:

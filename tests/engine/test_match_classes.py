@@ -9,10 +9,9 @@ from affine import Affine
 from scipy.optimize import linear_sum_assignment
 from sklearn import metrics
 
-from makers import FINE, read_raster, run_method, write_raster
+from makers import FINE, read_raster, run_method, write_class_table, write_raster
 from real_data import real_scene
 from stfusion.classification._legend import Legend, read_legend
-from stfusion.classification._paletted import write_table
 from stfusion.job import Input
 from stfusion.raster.source import Source
 from test_assess_classification import area, place, write_layer
@@ -47,7 +46,7 @@ def named(path, labels, legend=None):
     legend = legend or Legend(NAMES, COLOURS)
     with rasterio.open(path, "r+") as dataset:
         dataset.write_colormap(1, dict(legend.colours))
-    write_table(path, legend.classes({label: 1 for label in labels}), (), None)
+    write_class_table(path, legend.classes({label: 1 for label in labels}))
 
 
 @pytest.fixture

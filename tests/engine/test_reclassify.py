@@ -7,9 +7,8 @@ import pytest
 import rasterio
 from affine import Affine
 
-from makers import FINE, read_raster, run_method, write_raster
+from makers import FINE, read_raster, run_method, write_class_table, write_raster
 from stfusion.classification._legend import Legend, read_legend
-from stfusion.classification._paletted import write_table
 from stfusion.job import Input
 from stfusion.raster.source import Source
 from test_match_classes import COLOURS, NAMES, match, named, raster_of
@@ -203,6 +202,14 @@ def test_a_folder_that_is_not_there_and_a_map_without_projection(tmp_path):
     np.testing.assert_array_equal(read_raster(new)[0], [[5, 2]])
 
 
+def test_an_input_is_not_written_over(tmp_path, class_map):
+    before = (tmp_path / "map.tif").read_bytes()
+    outcome = run_method("reclassify", class_map=class_map, table="1=5", output=class_map)
+    assert outcome.code == 2
+    assert "is also the input" in outcome.error
+    assert (tmp_path / "map.tif").read_bytes() == before
+
+
 def test_colours_are_chosen_anew_where_one_is_not_known(tmp_path):
     path = tmp_path / "map.tif"
     raster_of(path, [[1, 2, 3]])
@@ -217,7 +224,7 @@ def test_an_attribute_table_that_another_program_wrote_gives_names_and_colours(t
     path = tmp_path / "map.tif"
     raster_of(path, [[-5, 300]], dtype=np.int16)
     written = Legend({-5: "sea & sand", 300: "<dune>"}, {-5: (1, 2, 3), 300: (4, 5, 6)})
-    write_table(path, written.classes({-5: 1, 300: 1}), (), None)
+    write_class_table(path, written.classes({-5: 1, 300: 1}))
     beside = tmp_path / "map.tif.aux.xml"
     text = beside.read_text(encoding="utf-8")
     text = text.replace("<Usage>", '<Usage usageAsString="Generic">').replace("<F>300</F>", "<F>300.0</F>")

@@ -244,8 +244,8 @@ def test_exclusions_that_cannot_be_used(tmp_path, strata):
         ("points.xyz9", "has the ending '.xyz9'; name it with one of .gpkg, .geojson, .shp"),
         ("points", "has the ending ''; name it with one of"),
         ("points.csv", "has the ending '.csv'"),
-        ("gone/points.gpkg", "cannot be written (No such file or directory); choose another folder"),
-        ("strata.tif/points.gpkg", "cannot be written (Not a directory); choose another folder"),
+        ("gone/points.gpkg", "of the output does not exist; create it or choose another"),
+        ("strata.tif/points.gpkg", "of the output does not exist; create it or choose another"),
     ],
 )
 def test_outputs_that_cannot_be_written(tmp_path, strata, name, sentence):
@@ -259,8 +259,16 @@ def test_a_design_that_cannot_be_written_leaves_no_points(tmp_path, strata):
             "sampling_design", strata=strata, output=str(tmp_path / "points.gpkg"), design=str(path)
         )
         assert outcome.code == 2
-        assert "cannot be written" in outcome.error
+        assert "does not exist; create it or choose another" in outcome.error
         assert sorted(file.name for file in tmp_path.iterdir()) == ["strata.tif", "taken"]
+
+
+def test_a_name_that_is_a_folder_is_refused(tmp_path, strata):
+    (tmp_path / "taken.gpkg").mkdir()
+    outcome = run_method("sampling_design", strata=strata, output=str(tmp_path / "taken.gpkg"))
+    assert outcome.code == 2
+    assert "cannot be written (Is a directory); choose another folder or name" in outcome.error
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["strata.tif", "taken.gpkg"]
 
 
 def test_an_older_layer_is_replaced_whole(tmp_path, strata):

@@ -19,10 +19,10 @@ from stfusion.assessment._counting import Counted, Unit, count
 from stfusion.assessment._estimates import Estimates, Sample, estimate
 from stfusion.assessment._matching import Match, Rule, match_clusters
 from stfusion.classification._legend import Legend, called
-from stfusion.classification._paletted import pixel_area, style, write_table
+from stfusion.classification._paletted import pixel_area, style, table
 from stfusion.classification._reclassified import Lookup
 from stfusion.folder import whole_folder
-from stfusion.raster.output import Content, Output, provenance
+from stfusion.raster.output import Content, Output, check_outputs, provenance
 from stfusion.raster.source import Box
 from stfusion.raster.statistics import part_shape
 from stfusion.raster.tiles import Tile, run_tiles
@@ -55,6 +55,7 @@ def run(context: Context) -> dict[str, Any]:
     UserError
         A layer or its classes cannot be used.
     """
+    check_outputs(context.job)
     output, agreement = context.job.outputs["output"], context.job.outputs.get("agreement")
     with whole_folder(output, context.stop) as part:
         count_of_stages = 3 if agreement else 2
@@ -123,8 +124,7 @@ def _write_agreement(context: Context, found: Found, path: str) -> None:
 
         run_tiles(context, layers.mapped.shape, part_shape(layers.mapped), 0, look, write, (50.0, 95.0))
         classes = _AGREEMENT.classes(counts)
-        sink.finish(context.threads, style(classes))
-    write_table(Path(path), classes, (), pixel_area(layers.source.grid))
+        sink.finish(context.threads, style(classes), table(classes, (), pixel_area(layers.source.grid)))
 
 
 def _reference(layers: Layers, box: Box) -> NDArray[np.float32]:

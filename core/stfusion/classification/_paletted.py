@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import colorsys
-import os
 from collections.abc import Iterable, Sequence
 from html import escape
-from pathlib import Path
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
 from stfusion.classification._image import Floats
 from stfusion.classification._model import Class, Colour
-from stfusion.errors import UserError
 from stfusion.raster.style import paletted
 
 #: Types of columns, and what they are used for, in GDAL's raster attribute tables (GDALRATFieldType, ...FieldUsage).
@@ -60,27 +57,6 @@ def pixel_area(grid: GeoBox) -> float | None:
 def style(classes: Iterable[Class]) -> str:
     """How QGIS shows a raster of classes: the text of a QML file."""
     return paletted((each.id, each.label, each.colour) for each in classes)
-
-
-def write_table(
-    raster: Path, classes: Sequence[Class], bands: Sequence[str], area: float | None, nodata: float = 0
-) -> Path:
-    """Write the :func:`table` of a raster of classes into ``<raster>.aux.xml``, where GDAL reads it.
-
-    Raises
-    ------
-    UserError
-        The file cannot be written.
-    """
-    path = raster.with_name(f"{raster.name}.aux.xml")
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(table(classes, bands, area, nodata), encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UserError(f"The table '{path}' cannot be written ({error.strerror}); choose another folder.") from error
-    return path
 
 
 def table(classes: Sequence[Class], bands: Sequence[str], area: float | None, nodata: float = 0) -> str:

@@ -54,8 +54,6 @@ def produce(
         model = model.counted(spectra)
         # What is written in these gets its name when the rasters have theirs.
         files = stack.enter_context(ExitStack())
-        path = files.enter_context(whole_file(f"{outputs['output']}.aux.xml", context.stop))
-        path.write_text(table(model.classes, image.names, pixel_area(image.grid)), encoding="utf-8")
         if "model" in outputs:
             path = files.enter_context(whole_file(outputs["model"], context.stop))
             path.write_text(model.to_json(), encoding="utf-8")
@@ -67,7 +65,9 @@ def produce(
             write_report(context, image, model, spectra.inertia, thinned, notes, path)
         if certainty is not None:
             certainty.finish(context.threads, ramp(SEQUENTIAL[::-1], 0.0, 1.0))
-        labels.finish(context.threads, style(model.classes))
+        labels.finish(
+            context.threads, style(model.classes), table(model.classes, image.names, pixel_area(image.grid))
+        )
     _say(context, model)
     result = {**outputs, "number_of_classes": len(model.classes), "inertia": spectra.inertia}
     return result if first.date is None else {**result, "date": first.date.isoformat()}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stfusion.classification._legend import Legend
-from stfusion.classification._paletted import pixel_area, style, write_table
+from stfusion.classification._paletted import pixel_area, style, table
 from stfusion.raster.output import Content, Output, provenance
 from stfusion.raster.source import AlignedSource
 from stfusion.raster.statistics import part_shape
@@ -66,5 +65,4 @@ def write_classes(
             return np.where(np.isnan(values), nodata, values).astype(dtype)
 
         run_tiles(context, layer.shape, part_shape(layer), 0, look, sink.write_stored, span)
-        sink.finish(context.threads, style(classes))
-    write_table(Path(path), classes, (), pixel_area(source.grid), nodata)
+        sink.finish(context.threads, style(classes), table(classes, (), pixel_area(source.grid), nodata))

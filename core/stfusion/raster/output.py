@@ -220,10 +220,11 @@ class Output:
             except (RasterioError, CPLE_BaseError) as error:
                 raise self._full(error) from error
 
-    def finish(self, threads: int, style: str | None = None) -> None:
+    def finish(self, threads: int, style: str | None = None, table: str | None = None) -> None:
         """Close, convert to a Cloud Optimized GeoTIFF, make sure that it can be read, and give it its name.
 
-        ``style`` is the text of a QML file to lie beside it, where QGIS looks for how to show it.
+        ``style`` is the text of a QML file to lie beside it, where QGIS looks for how to show it, and ``table`` that of
+        the file where GDAL looks for names of classes and an attribute table.
         """
         for number, name in enumerate(self._content.names, 1):
             if name:
@@ -249,9 +250,12 @@ class Output:
                 NUM_THREADS=str(threads),
             )
             self._check(final)
-            if style is not None:
-                (self._folder / "style.qml").write_text(style, encoding="utf-8")
-                os.replace(self._folder / "style.qml", self.path.with_suffix(".qml"))
+            beside = {self.path.with_suffix(".qml"): style, self.path.with_name(f"{self.path.name}.aux.xml"): table}
+            texts = {path: text for path, text in beside.items() if text is not None}
+            for path, text in texts.items():
+                (self._folder / path.name).write_text(text, encoding="utf-8")
+            for path in texts:
+                os.replace(self._folder / path.name, path)
             os.replace(final, self.path)
         except (RasterioError, CPLE_BaseError, OSError) as error:
             raise self._full(error) from error
