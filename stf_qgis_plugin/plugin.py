@@ -29,6 +29,8 @@ class StfPlugin:
         """Register the provider (all that qgis_process asks for)."""
         self._provider = StfProvider()
         QgsApplication.processingRegistry().addProvider(self._provider)
+        # Models find their algorithms only now that the provider is known.
+        self._provider.refreshAlgorithms()
 
     def initGui(self) -> None:
         """Register the provider and add the menu entries."""

@@ -11,11 +11,12 @@ from .algorithms.declarations import icon_path, snapshot
 from .algorithms.install_engine import InstallEngine
 from .algorithms.method_algorithm import MethodAlgorithm
 from .algorithms.remove_engine import RemoveEngine
+from .algorithms.shipped_model import shipped_models
 from .engine import locator
 
 
 class StfProvider(QgsProcessingProvider):
-    """Offers an algorithm for each declared method, and those that look after the engine."""
+    """Offers an algorithm for each declared method, those that look after the engine, and models made of them."""
 
     def id(self) -> str:
         """The permanent id."""
@@ -63,6 +64,8 @@ class StfProvider(QgsProcessingProvider):
         self.addAlgorithm(CheckEngine())
         self.addAlgorithm(InstallEngine())
         self.addAlgorithm(RemoveEngine())
+        for model in shipped_models():
+            self.addAlgorithm(model)
 
     def supportsNonFileBasedOutput(self) -> bool:
         """Whether results can live elsewhere than in files: the engine writes files."""
