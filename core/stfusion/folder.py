@@ -1,4 +1,4 @@
-"""Results that appear under their names only when they are whole: a folder, or a file with what lies beside it."""
+"""Results on the disk: whether they can be written, and how they appear under their names only when they are whole."""
 
 from __future__ import annotations
 
@@ -7,9 +7,39 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stfusion.errors import UserError
-from stfusion.run import Stop
+
+if TYPE_CHECKING:
+    from stfusion.job import Job
+    from stfusion.run import Stop
+
+
+def check_outputs(job: Job) -> None:
+    """Refuse files to write that could not be written at the end of the work.
+
+    Raises
+    ------
+    UserError
+        An output is an input as well, two outputs are one file, or the folder of an output is missing.
+    """
+    inputs = [path for image in job.inputs.values() for path in (image.path, *(image.more or ()), image.mask) if path]
+    files = [each.id for each in job.declaration.outputs if each.kind != "folder_out" and each.id in job.outputs]
+    for number, name in enumerate(files):
+        output = job.outputs[name]
+        if output in (job.outputs[other] for other in files[:number]):
+            raise UserError(f"Two outputs are the file '{output}'; give each of them a name of its own.")
+        if not Path(output).absolute().parent.is_dir():
+            raise missing_folder(Path(output))
+        for path in inputs:
+            if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
+                raise UserError(f"The output '{output}' is also the input '{path}'; give the output another name.")
+
+
+def missing_folder(output: Path) -> UserError:
+    """The error of an output whose folder is missing."""
+    return UserError(f"The folder '{output.parent}' of the output does not exist; create it or choose another.")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from stfusion.cost import cpu_seconds, peak_memory_mb
 from stfusion.declaration import Method, Scalar
 from stfusion.device import Device
 from stfusion.errors import Cancelled, EnvironmentFault, OutOfMemory, StfError
+from stfusion.folder import check_outputs
 from stfusion.job import Job
 from stfusion.protocol import Reporter
 
@@ -132,6 +133,7 @@ def run(job: Job, reporter: Reporter, stop: Stop | None = None) -> int:
         reporter.hello(context.device.name)
         if context.device.fault:
             reporter.warning(f"The processor computes, since {context.device.fault}; 'Check engine' says more.")
+        check_outputs(job)
         outputs = job.declaration.load()(context)
     except StfError as error:
         return _fail(context, error)

@@ -22,7 +22,7 @@ from stfusion.classification._legend import Legend, called
 from stfusion.classification._paletted import pixel_area, style, table
 from stfusion.classification._reclassified import Lookup
 from stfusion.folder import whole_folder
-from stfusion.raster.output import Content, Output, check_outputs, provenance
+from stfusion.raster.output import Content, Output, provenance
 from stfusion.raster.source import Box
 from stfusion.raster.statistics import part_shape
 from stfusion.raster.tiles import Tile, run_tiles
@@ -55,7 +55,6 @@ def run(context: Context) -> dict[str, Any]:
     UserError
         A layer or its classes cannot be used.
     """
-    check_outputs(context.job)
     output, agreement = context.job.outputs["output"], context.job.outputs.get("agreement")
     with whole_folder(output, context.stop) as part:
         count_of_stages = 3 if agreement else 2

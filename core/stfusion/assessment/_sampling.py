@@ -20,7 +20,6 @@ from stfusion.assessment._draw import Drawn, Point, draw
 from stfusion.classification._legend import read_legend, read_pairs
 from stfusion.errors import UserError
 from stfusion.folder import whole_file
-from stfusion.raster.output import check_outputs
 from stfusion.raster.points import vector_format, write_points
 from stfusion.raster.source import AlignedSource, Array, Box, Source
 from stfusion.raster.statistics import part_shape
@@ -63,7 +62,6 @@ def run(context: Context) -> dict[str, Any]:
     UserError
         The strata or the numbers cannot be used.
     """
-    check_outputs(context.job)
     output, design_path = context.job.outputs["output"], context.job.outputs.get("design")
     vector_format(output)
     context.reporter.stage("Counting the strata", 1, 2)

@@ -15,7 +15,6 @@ from stfusion.classification._paletted import natural_colours, qualitative_colou
 from stfusion.classification._products import produce
 from stfusion.classification._sample import Sample, draw
 from stfusion.errors import OutOfMemory, UserError
-from stfusion.raster.output import check_outputs
 from stfusion.raster.source import Source
 from stfusion.raster.statistics import fillers
 from stfusion.raster.tiles import bounded_gdal
@@ -37,7 +36,6 @@ def run(context: Context) -> dict[str, Any]:
     OutOfMemory
         The sample does not fit into the memory limit.
     """
-    check_outputs(context.job)
     with bounded_gdal(context) as working:
         context.reporter.stage("Opening the layers", 1, 4)
         image, first, notes = _open(context)
@@ -65,7 +63,6 @@ def apply(context: Context) -> dict[str, Any]:
     UserError
         A layer or the model cannot be used, or they have not as many bands.
     """
-    check_outputs(context.job)
     with bounded_gdal(context):
         context.reporter.stage("Opening the layers and the model", 1, 2)
         model = load(context.job.inputs["model"].path)

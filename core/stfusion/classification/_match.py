@@ -16,7 +16,6 @@ from stfusion.classification._class_table import Table
 from stfusion.classification._legend import Legend, called
 from stfusion.classification._reclassified import write_classes
 from stfusion.folder import whole_file
-from stfusion.raster.output import check_outputs
 from stfusion.run import Context
 
 #: Grey of the first cluster without a class, and how much the next ones are darker.
@@ -31,7 +30,6 @@ def run(context: Context) -> dict[str, Any]:
     UserError
         A layer or its classes cannot be used.
     """
-    check_outputs(context.job)
     options, outputs = context.options, context.job.outputs
     context.reporter.stage("Counting", 1, 2)
     layers = open_layers(context, clusters=True)

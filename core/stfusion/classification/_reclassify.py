@@ -11,7 +11,6 @@ from stfusion.classification._class_table import Table, read_table, text_table
 from stfusion.classification._legend import Legend, called, read_legend
 from stfusion.classification._reclassified import write_classes
 from stfusion.errors import UserError
-from stfusion.raster.output import check_outputs
 from stfusion.raster.source import AlignedSource, Source
 from stfusion.run import Context
 
@@ -24,7 +23,6 @@ def run(context: Context) -> dict[str, Any]:
     UserError
         The map or the table cannot be used.
     """
-    check_outputs(context.job)
     output = context.job.outputs["output"]
     table, source = _table(context), open_map(context, "class_map")
     layer = AlignedSource(source, source.grid, "nearest")

@@ -12,7 +12,6 @@ from functools import cached_property
 import numpy as np
 
 from stfusion.errors import UserError
-from stfusion.raster.output import check_outputs
 from stfusion.raster.source import AlignedSource, Array, Box, Source, align, pixel_ratio
 from stfusion.raster.statistics import fillers
 from stfusion.run import Context
@@ -101,7 +100,6 @@ def open_scene(context: Context, cache_bytes: int) -> Scene:
     opened = {role.id: Source(role.title, job.inputs[role.id]) for role in context.method.roles if role.id in sensors}
     sources = {name: source for name, source in opened.items() if sensors[name] != "classes"}
     fine = sources["fine"]
-    check_outputs(job)
     _check_bands(fine, sources)
     _check_dates(context, sources)
     share = cache_bytes // len(sources)

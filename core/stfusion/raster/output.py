@@ -23,7 +23,7 @@ from rasterio.shutil import copy as copy_raster
 
 from stfusion import __version__
 from stfusion.errors import UserError
-from stfusion.job import Job
+from stfusion.folder import missing_folder
 from stfusion.raster.source import Array, Box, Source
 from stfusion.run import Context, Stop
 
@@ -155,7 +155,7 @@ class Output:
         parent = self.path.parent
         try:
             if not parent.is_dir():
-                raise _without_folder(self.path)
+                raise missing_folder(self.path)
             if self.path.is_dir():
                 raise UserError(f"The output '{self.path}' is a folder; give the name of a file.")
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -270,31 +270,6 @@ class Output:
             f"The output '{self.path}' could not be written ({reason}); the disk may be full: make room or choose "
             "another disk."
         )
-
-
-def check_outputs(job: Job) -> None:
-    """Refuse files to write that could not be written at the end of the work.
-
-    Raises
-    ------
-    UserError
-        An output is an input as well, two outputs are one file, or the folder of an output is missing.
-    """
-    inputs = [path for image in job.inputs.values() for path in (image.path, *(image.more or ()), image.mask) if path]
-    files = [each.id for each in job.declaration.outputs if each.kind != "folder_out" and each.id in job.outputs]
-    for number, name in enumerate(files):
-        output = job.outputs[name]
-        if output in (job.outputs[other] for other in files[:number]):
-            raise UserError(f"Two outputs are the file '{output}'; give each of them a name of its own.")
-        if not Path(output).absolute().parent.is_dir():
-            raise _without_folder(Path(output))
-        for path in inputs:
-            if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
-                raise UserError(f"The output '{output}' is also the input '{path}'; give the output another name.")
-
-
-def _without_folder(output: Path) -> UserError:
-    return UserError(f"The folder '{output.parent}' of the output does not exist; create it or choose another.")
 
 
 def provenance(context: Context, day: date | None) -> dict[str, str]:
