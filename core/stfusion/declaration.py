@@ -67,7 +67,8 @@ class Role:
 
     What is no image has a word of its own instead of a sensor: a map of "classes" has one band and neither mask nor
     nodata value of the user's own, a "vector" layer has a field that is chosen, a "file" is read as it is and has an
-    ``extension``. An image with ``several`` files has the bands of all of them, one after the other.
+    ``extension``. An image with ``several`` files has the bands of all of them, one after the other,
+    unless its ``help`` says that each file is an image.
     """
 
     id: str

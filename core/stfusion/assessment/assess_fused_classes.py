@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from stfusion.classification._shared import RESTARTS, SAMPLE, STANDARDISATION
 from stfusion.declaration import Method, Option, Output, Result, Role
 
 METHOD = Method(
@@ -54,21 +57,9 @@ METHOD = Method(
             "How often an image is clustered again with other random starts, for the control and for fused images.",
             minimum=2, maximum=100,
         ),
-        Option(
-            "standardisation", "choice", "Standardisation", "z-score",
-            "How bands are made comparable, by the statistics of the true image: mean and standard deviation, least "
-            "value and range, median and interquartile range, or not at all.",
-            choices=("none", "z-score", "min-max", "robust"),
-        ),
-        Option(
-            "restarts", "integer", "Restarts", 10,
-            "Random starts (k-means++) of one clustering, of which the best is kept.", minimum=1, maximum=1000,
-        ),
-        Option(
-            "sample", "integer", "Sample size", 100_000,
-            "Pixels that an image is clustered by, drawn at random; all pixels where there are no more.",
-            minimum=1000, maximum=10_000_000,
-        ),
+        replace(STANDARDISATION, advanced=True),
+        replace(RESTARTS, default=10),
+        SAMPLE,
     ),
     outputs=(
         Output(

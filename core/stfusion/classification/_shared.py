@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stfusion.declaration import Output, Role
+from stfusion.declaration import Option, Output, Role
 from stfusion.fusion._shared import RESAMPLING
 
 GROUP = "Classification"
@@ -24,6 +24,38 @@ ALIGNMENT = replace(
     title="Resampling of layers on another grid",
     default="bilinear",
     help="How layers that do not lie on the grid of the first are brought onto it.",
+)
+
+STANDARDISATION = Option(
+    "standardisation",
+    "choice",
+    "Standardisation of the bands",
+    "z-score",
+    "How bands are made comparable: 'z-score' by mean and standard deviation, 'min-max' by least and greatest "
+    "value, 'robust' by median and interquartile range; with 'none', bands with large values decide.",
+    choices=("none", "z-score", "min-max", "robust"),
+    advanced=False,
+)
+
+SAMPLE = Option(
+    "sample",
+    "integer",
+    "Sampled pixels",
+    100_000,
+    "Pixels that the centres are fitted to, drawn at random from the whole scene; all valid pixels where there "
+    "are no more.",
+    minimum=100,
+    maximum=100_000_000,
+)
+
+RESTARTS = Option(
+    "restarts",
+    "integer",
+    "Restarts",
+    5,
+    "Times that the fit begins anew with other centres; the best is kept.",
+    minimum=1,
+    maximum=1000,
 )
 
 CLASSES = Output(

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from stfusion.classification._shared import ALIGNMENT, CERTAINTY, CLASSES, GROUP, IMAGE, REPORT
+from stfusion.classification._shared import (
+    ALIGNMENT,
+    CERTAINTY,
+    CLASSES,
+    GROUP,
+    IMAGE,
+    REPORT,
+    RESTARTS,
+    SAMPLE,
+    STANDARDISATION,
+)
 from stfusion.declaration import Method, Option, Output, Result
 
 METHOD = Method(
@@ -57,16 +67,7 @@ METHOD = Method(
             choices=("silhouette", "elbow"),
             advanced=False,
         ),
-        Option(
-            "standardisation",
-            "choice",
-            "Standardisation of the bands",
-            "z-score",
-            "How bands are made comparable: 'z-score' by mean and standard deviation, 'min-max' by least and greatest "
-            "value, 'robust' by median and interquartile range; with 'none', bands with large values decide.",
-            choices=("none", "z-score", "min-max", "robust"),
-            advanced=False,
-        ),
+        STANDARDISATION,
         Option(
             "natural_bands",
             "text",
@@ -85,25 +86,8 @@ METHOD = Method(
             "which is quicker for very large samples and a little worse.",
             choices=("full", "mini-batch"),
         ),
-        Option(
-            "sample",
-            "integer",
-            "Sampled pixels",
-            100_000,
-            "Pixels that the centres are fitted to, drawn at random from the whole scene; all valid pixels where there "
-            "are no more.",
-            minimum=100,
-            maximum=100_000_000,
-        ),
-        Option(
-            "restarts",
-            "integer",
-            "Restarts",
-            5,
-            "Times that the fit begins anew with other centres; the best is kept.",
-            minimum=1,
-            maximum=1000,
-        ),
+        SAMPLE,
+        RESTARTS,
         Option(
             "iterations",
             "integer",
