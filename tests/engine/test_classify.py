@@ -331,7 +331,7 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(tmp_path: Pa
 def test_a_sample_that_the_memory_does_not_hold(tmp_path: Path) -> None:
     image = write_raster(tmp_path / "wide.tif", np.ones((40, 300, 300), np.uint8))
     outcome = classify(tmp_path, code=4, image=[image], sample=90_000, settings={"memory_mb": 400})
-    assert "A sample of 90000 pixels of 40 bands needs 137 MB and 80 MB are left" in outcome.error
+    assert "A sample of 90000 pixels of 40 bands needs 137 MB and 48 MB are left" in outcome.error
 
 
 def test_nothing_stays_behind_when_the_last_file_fails(

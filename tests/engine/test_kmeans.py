@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
 from makers import FINE, write_raster
-from stfusion.classification._fit import MOST_CLASSES, Fit, Order, Trial, choose, fit, scaling
+from stfusion.classification._fit import MOST_CLASSES, Fit, Order, Trial, _silhouette, choose, fit, scaling
 from stfusion.classification._image import Image
 from stfusion.classification._predict import Classified, Spectra, classify
 from stfusion.classification._sample import Sample, draw
@@ -360,3 +360,34 @@ def test_an_image_without_valid_pixels(tmp_path: Path) -> None:
     assert sample.pixels.shape == (0, 2)
     with pytest.raises(UserError, match=r"Image 'a.tif' has no valid pixel; check its nodata value and the mask"):
         fit(sample.pixels, Order(3, 3), image.title, Stop())
+
+
+def test_parts_that_are_kept_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit into the memory is read again, and neither changes the result."""
+    path = write_raster(tmp_path / "a.tif", blobs(11, 4, 3, (900, 600)))
+    source = Source("Layer", Input(path))
+    layers = [AlignedSource(source, source.grid, "nearest")]
+    read: list[Box] = []
+    original = Image._read
+    monkeypatch.setattr(Image, "_read", lambda self, box: read.append(box) or original(self, box))
+    found = []
+    for memory, times in ((0, 6), (10**9, 3), (1_900_000, 5)):
+        read.clear()
+        found.append(run(Image(layers, memory=memory), 4, 5000))
+        assert len(read) == times
+    for other in found[1:]:
+        np.testing.assert_array_equal(other.labels, found[0].labels)
+        np.testing.assert_array_equal(other.sample.pixels, found[0].sample.pixels)
+
+
+def test_silhouette_is_that_of_scikit_learn() -> None:
+    from sklearn.metrics import silhouette_score
+
+    rng = np.random.default_rng(3)
+    points, labels = rng.normal(size=(200, 3)), rng.integers(0, 4, 200)
+    labels[labels == 3] = 2
+    labels[7] = 5
+    assert _silhouette(points, labels) == pytest.approx(silhouette_score(points, labels), abs=1e-12)
+    assert _silhouette(np.zeros((9, 2)), np.arange(9) % 2) == 0
+    assert _silhouette(points, np.zeros(200, int)) is None
+    assert _silhouette(points, np.arange(200)) is None

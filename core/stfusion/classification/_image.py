@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -18,6 +19,8 @@ from stfusion.raster.statistics import part_shape
 from stfusion.run import Context
 
 Floats = npt.NDArray[np.float64]
+#: Values (bands, rows, columns) of a window, and where it is valid (rows, columns).
+Part = tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]
 
 #: Types whose every value is a float32, so that nothing is lost by scaling the stored values instead of the physical.
 _EXACT = ("int8", "uint8", "int16", "uint16", "float32")
@@ -31,11 +34,16 @@ class Image:
     ``numbers`` are the bands' numbers among all bands of the layers, 1, 2 and so on where they are not given.
     ``names`` are the bands' names, no two alike, "Band n" where the file has none. What :meth:`read` gives is
     ``scales`` (bands) times itself plus ``offsets`` in the image's unit. ``part`` is rows and columns of the parts to
-    read it in.
+    read it in. Parts are kept in ``memory`` bytes until they are read a second time.
     """
 
-    def __init__(self, layers: Sequence[AlignedSource], numbers: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, layers: Sequence[AlignedSource], numbers: Sequence[int] | None = None, memory: int = 0
+    ) -> None:
         self._layers = layers
+        self._kept: dict[Box, Part] = {}
+        self._room = memory
+        self._lock = threading.Lock()
         sources = [layer.source for layer in layers]
         self.grid = layers[0].grid
         self.shape = layers[0].shape
@@ -54,8 +62,21 @@ class Image:
             self.scales = np.concatenate([source.scales for source in sources])
             self.offsets = np.concatenate([source.offsets for source in sources])
 
-    def read(self, box: Box) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    def read(self, box: Box) -> Part:
         """A window (bands, rows, columns) as stored or in the image's unit, and where it is valid (rows, columns)."""
+        with self._lock:
+            kept = self._kept.pop(box, None)
+        if kept is not None:
+            return kept
+        found = self._read(box)
+        size = sum(array.nbytes for array in found)
+        with self._lock:
+            if size <= self._room:
+                self._room -= size
+                self._kept[box] = found
+        return found
+
+    def _read(self, box: Box) -> Part:
         parts, valid = [], np.ones(box.shape, bool)
         for layer in self._layers:
             if self._stored:
@@ -76,10 +97,10 @@ def _distinct(names: Iterable[str]) -> Iterator[str]:
         yield name if seen[name] == 1 else f"{name} ({seen[name]})"
 
 
-def open_image(context: Context, role: str, about: list[str]) -> tuple[Image, Source]:
+def open_image(context: Context, role: str, memory: int, about: list[str]) -> tuple[Image, Source]:
     """The bands of the layers of a role on the grid of the first, and that one.
 
-    Sentences in ``about`` say what had to be done to the layers.
+    ``memory`` is that of :class:`Image`. Sentences in ``about`` say what had to be done to the layers.
 
     Raises
     ------
@@ -106,4 +127,4 @@ def open_image(context: Context, role: str, about: list[str]) -> tuple[Image, So
     about += dict.fromkeys(
         resampling_note(layer.source, onto, resampling) for layer in layers if not layer.same_grid
     )
-    return Image(layers, numbers), onto
+    return Image(layers, numbers, memory), onto

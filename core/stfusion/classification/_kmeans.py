@@ -22,6 +22,8 @@ from stfusion.run import Context
 
 #: Progress, in per cent, when the sample is drawn and when the classes are fitted.
 _SAMPLED, _FITTED = 30.0, 50.0
+#: Share of the memory for pixels that holds what is read for the sample until it is classified.
+_KEPT_SHARE = 0.4
 #: How many times the sample is held in memory at once, in float64: as drawn, ordered, scaled, and by the fit.
 _COPIES = 5
 
@@ -38,7 +40,7 @@ def run(context: Context) -> dict[str, Any]:
     """
     with bounded_gdal(context) as working:
         context.reporter.stage("Opening the layers", 1, 4)
-        image, first, notes = _open(context)
+        image, first, notes = _open(context, int(_KEPT_SHARE * working))
         bands = _natural_bands(image, str(context.options["natural_bands"]))
         context.reporter.stage("Drawing a sample", 2, 4)
         sample = _sample(context, image, working)
@@ -66,17 +68,17 @@ def apply(context: Context) -> dict[str, Any]:
     with bounded_gdal(context):
         context.reporter.stage("Opening the layers and the model", 1, 2)
         model = load(context.job.inputs["model"].path)
-        image, first, notes = _open(context)
+        image, first, notes = _open(context, 0)
         warning = model.check(image)
         notes += _warn(context, [warning] if warning else [])
         context.reporter.stage("Classifying and writing", 2, 2)
         return produce(context, image, first, model, notes, (0.0, 95.0))
 
 
-def _open(context: Context) -> tuple[Image, Source, list[str]]:
+def _open(context: Context, memory: int) -> tuple[Image, Source, list[str]]:
     """The image, the layer whose grid it has, and sentences on what had to be done to the others."""
     notes: list[str] = []
-    image, first = open_image(context, "image", notes)
+    image, first = open_image(context, "image", memory, notes)
     for note in notes:
         context.reporter.log(note)
     return image, first, notes
@@ -104,11 +106,11 @@ def _natural_bands(image: Image, text: str) -> list[int]:
 
 def _sample(context: Context, image: Image, working: int) -> Sample:
     wanted = min(int(context.options["sample"]), image.shape[0] * image.shape[1])
-    needed = wanted * len(image.names) * np.dtype(np.float64).itemsize * _COPIES
-    if needed > working:
+    needed, left = wanted * len(image.names) * np.dtype(np.float64).itemsize * _COPIES, (1 - _KEPT_SHARE) * working
+    if needed > left:
         raise OutOfMemory(
             f"A sample of {wanted} pixels of {len(image.names)} bands needs {needed / 2**20:.0f} MB and "
-            f"{working / 2**20:.0f} MB are left of the memory limit; sample fewer pixels, or raise the limit."
+            f"{left / 2**20:.0f} MB are left of the memory limit; sample fewer pixels, or raise the limit."
         )
     sample = draw(context, image, wanted, (0.0, _SAMPLED))
     context.reporter.log(f"{len(sample.pixels)} of {sample.valid} valid pixels are sampled.")
