@@ -17,7 +17,7 @@ from skimage.metrics import structural_similarity
 import literal_full_resolution as literal
 from makers import CRS, FINE, read_raster, run_method, write_raster
 from stfusion import registry
-from stfusion.assessment import _assess_fusion, _fusion_report, _judge
+from stfusion.assessment import _assess_fusion, _fusion_report
 from stfusion.assessment._full_resolution import INDICES
 from stfusion.assessment._measure import Terms
 from stfusion.assessment._measure import assess as assess_arrays
@@ -100,6 +100,15 @@ def test_metrics_are_those_of_the_valid_pixels(layers, tmp_path):
     assert found["without_reference"] == dict.fromkeys(INDICES)
     assert found["result"]["rmse"] == found["whole"]["rmse"]["mean"]
     assert found["whole"]["reasons"] == []
+
+
+def test_a_range_that_is_given_changes_what_depends_on_it_alone(layers, tmp_path):
+    """The images are then read once, and what is summed up is less a mean that is only near the true one."""
+    fused, truth, *_ = arrays()
+    found = assess(tmp_path, **some(layers, "reference"), ratio=4.0, data_range=3000.0)
+    scores = assess_arrays(fused, truth, Terms(4.0, data_range=3000.0, peak=3000.0, metrics=tuple(ALL)))
+    for name in ALL:
+        assert found["whole"][name]["mean"] == pytest.approx(scores[name].mean, rel=1e-9, abs=1e-9), name
 
 
 def test_similarity_is_that_of_scikit_image(layers, tmp_path):
@@ -192,7 +201,7 @@ def large(tmp_path_factory):
 def test_neither_tiles_nor_threads_change_anything(large, tmp_path, tile, threads, monkeypatch):
     values, one = large
     if tile:
-        for module in (_assess_fusion, _judge):
+        for module in (_assess_fusion,):
             monkeypatch.setattr(module, "tile_of", lambda *given: tile)
     error = tmp_path / "error.tif"
     other = assess(tmp_path, settings={"memory_mb": 400, "threads": threads}, **values, error=str(error))
@@ -405,6 +414,17 @@ def _nothing_valid(layers, folder):
     return "have no valid pixel in common"
 
 
+def _nothing_valid_in_a_range(layers, folder):
+    layers["data_range"] = 1.0
+    return _nothing_valid(layers, folder)
+
+
+def _fused_alone_is_empty(layers, folder):
+    del layers["reference"]
+    layers["predicted"] = write_raster(folder / "nan.tif", np.full_like(arrays()[1], np.nan))
+    return "Fused image 'nan.tif' has no valid pixel"
+
+
 def _fused_is_empty(layers, folder):
     layers["predicted"] = write_raster(folder / "nan.tif", np.full_like(arrays()[1], np.nan))
     return "no valid pixel"
@@ -445,6 +465,7 @@ def _no_file(layers, folder):
     "spoil",
     [
         _elsewhere, _shifted, _coarser, _other_system, _no_system, _fewer_bands, _many_pan_bands, _nothing_valid,
+        _nothing_valid_in_a_range, _fused_alone_is_empty,
         _fused_is_empty, _nothing_to_compare, _classes_and_zones, _real_classes, _many_classes, _no_class, _no_file,
     ],
 )

@@ -109,7 +109,7 @@ def test_q2n_is_that_of_the_textbook_product(seed, bands):
     rng = np.random.default_rng(seed)
     reference = rng.uniform(50, 400, (bands, 32, 64))
     fused = reference + rng.normal(5, 60, reference.shape)
-    values, flat = q2n(moments([reference, fused], np.ones((1, 2), bool)))
+    values, flat = q2n(moments(reference, fused, np.ones((1, 2), bool)))
     assert flat == 0
     assert values.mean() == pytest.approx(literal.q2n(reference, fused), rel=1e-9)
 

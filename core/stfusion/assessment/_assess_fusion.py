@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import rasterio
@@ -17,8 +17,8 @@ from stfusion.assessment._angles import angles
 from stfusion.assessment._full_resolution import Evidence
 from stfusion.assessment._fusion_images import Images, open_images
 from stfusion.assessment._fusion_report import write_results
-from stfusion.assessment._judge import TRUTH, Survey, reached, survey, tile_of, valid_pixels
-from stfusion.assessment._measure import Sums, Terms, conclude, measure
+from stfusion.assessment._judge import TRUTH, Thinned, reached, tile_of, valid_pixels
+from stfusion.assessment._measure import Facts, Sums, Terms, conclude, measure
 from stfusion.assessment._metrics import ALL, Assessment
 from stfusion.assessment._zones import Zoning, open_zones
 from stfusion.errors import UserError
@@ -30,10 +30,10 @@ from stfusion.raster.style import DIVERGING, SEQUENTIAL, ramp
 from stfusion.raster.tiles import Tile, run_tiles, working_bytes
 from stfusion.run import Context
 
-#: Name of the fused image among the thinned ones, where there is a reference too.
+#: Name of the fused image among the thinned ones.
 _FUSED = "predicted"
 #: Share of the working memory for GDAL's cache.
-_GDAL_SHARE = 0.1
+_GDAL_SHARE = 0.4
 #: Progress, in per cent, at the end of the first look at the images and of measuring them.
 _SURVEYED, _MEASURED = 25.0, 90.0
 #: Percentile of the errors and angles that gets the last colour of a layer.
@@ -44,22 +44,18 @@ _LAST_COLOUR = 98.0
 class Found:
     """What is found of a fused image: its scores, those of its zones by label, the evidence that needs no reference.
 
-    ``whole`` is None where there is no reference. ``seen`` are thinned images.
+    ``whole`` is None where there is no reference. ``fused`` and ``truth`` are thinned images, the same one where there
+    is no reference.
     """
 
     images: Images
     terms: Terms
-    seen: Survey
     evidence: Evidence
+    fused: Array
+    truth: Array
     whole: Assessment | None = None
     zones: dict[str, Assessment] = field(default_factory=dict)
     flat_blocks: int = 0
-
-    @property
-    def thinned(self) -> tuple[Array, Array]:
-        """The thinned fused and true image, twice the fused one where there is no reference."""
-        truth = self.seen.thinned[TRUTH]
-        return self.seen.thinned.get(_FUSED, truth), truth
 
 
 class _Part(NamedTuple):
@@ -67,6 +63,7 @@ class _Part(NamedTuple):
 
     sums: Sums | None
     evidence: Evidence
+    thinned: Mapping[str, Array]
     rasters: Mapping[str, Array]
 
 
@@ -108,33 +105,70 @@ def run(context: Context) -> dict[str, Any]:
 
 
 def _measured(context: Context, images: Images, zoning: Zoning | None, rasters: Mapping[str, Output]) -> Found:
-    """Look at the images once for what the metrics depend on, and once more to measure them."""
+    """Find what the metrics depend on, and then measure every tile."""
     context.reporter.stage("Looking at the images", 2, 4)
-    truth = images.reference or images.predicted
-    predictions = {} if images.reference is None else {_FUSED: images.predicted}
-    seen = survey(context, truth, predictions, {}, (0.0, _SURVEYED))
-    if not seen.facts.count:
-        raise UserError(
-            f"{images.predicted.source} and {truth.source} have no valid pixel in common; check their nodata values, "
-            "masks and places."
-        )
+    facts = _facts(context, images)
     terms = _terms(context, images)
     context.reporter.stage("Measuring", 3, 4)
-    sums, evidence = _measure_tiles(context, images, zoning, seen, terms, rasters)
-    found = Found(images, terms, seen, evidence)
+    sums, evidence, thinned = _measure_tiles(context, images, zoning, facts, terms, rasters)
+    some = sums.count("pixels") if sums else evidence.some or np.isfinite(thinned[_FUSED]).any()
+    if not some:
+        _refuse_empty(images)
+    found = Found(images, terms, evidence, thinned[_FUSED], thinned.get(TRUTH, thinned[_FUSED]))
     if sums is not None:
-        pixels = truth.shape[0] * truth.shape[1]
-        found.whole = conclude(sums.whole, seen.facts, pixels, terms)
+        pixels = images.predicted.shape[0] * images.predicted.shape[1]
+        found.whole = conclude(sums.whole, facts, pixels, terms)
         found.flat_blocks = sums.count("flat")
         for number, label in enumerate(zoning.labels if zoning else []):
-            found.zones[label] = conclude(sums.zone(number), seen.facts, pixels, terms)
+            found.zones[label] = conclude(sums.zone(number), facts, pixels, terms)
     return found
+
+
+def _facts(context: Context, images: Images) -> Facts:
+    """What has to be known of the reference: all of it where SSIM takes its range, else a mean near the true one."""
+    truth = images.reference or images.predicted
+    if images.reference is None or context.options["data_range"]:
+        values = truth.source.sample.values
+        return Facts.of(values, valid_pixels(values))
+    facts = Facts.of(np.empty((len(truth.source.bands), 0, 0), np.float32), np.empty((0, 0), bool))
+
+    def look(tile: Tile) -> Facts:
+        values = truth.read(tile.inner)
+        valid = valid_pixels(values) & valid_pixels(images.predicted.read(tile.inner))
+        tile.advance(1.0)
+        return Facts.of(values, valid)
+
+    def merge(box: Box, found: Facts) -> None:
+        nonlocal facts
+        facts += found
+
+    run_tiles(context, truth.shape, _tile(context, images), 0, look, merge, (0.0, _SURVEYED))
+    if not facts.count:
+        _refuse_empty(images)
+    return facts
+
+
+def _refuse_empty(images: Images) -> NoReturn:
+    if images.reference is None:
+        raise UserError(f"{images.predicted.source} has no valid pixel; check its nodata value and its mask.")
+    raise UserError(
+        f"{images.predicted.source} and {images.reference.source} have no valid pixel in common; check their nodata "
+        "values, masks and places."
+    )
+
+
+def _tile(context: Context, images: Images) -> tuple[int, int]:
+    """Rows and columns of a tile."""
+    bands = len(images.predicted.source.bands)
+    return tile_of(context, images.predicted.shape, bands, images.number, images.margin)
 
 
 def _terms(context: Context, images: Images) -> Terms:
     """What the metrics depend on, from the options."""
     data_range, unit = float(context.options["data_range"]), float(context.options["unit"])
-    peak = data_range or reflectance_unit(context, (images.reference or images.predicted).source)
+    peak = data_range or None
+    if peak is None and images.reference is not None and not np.isnan(images.reference.source.sample.values).all():
+        peak = reflectance_unit(context, images.reference.source)
     return Terms(
         images.ratio, unit or 1.0, int(context.options["window"]), data_range or None, peak,
         bool(context.options["whole_numbers"]), tuple(ALL),
@@ -142,50 +176,51 @@ def _terms(context: Context, images: Images) -> Terms:
 
 
 def _measure_tiles(
-    context: Context, images: Images, zoning: Zoning | None, seen: Survey, terms: Terms, rasters: Mapping[str, Output]
-) -> tuple[Sums | None, Evidence]:
-    """Measure every tile, and write the rasters of errors and angles that are asked for."""
+    context: Context, images: Images, zoning: Zoning | None, facts: Facts, terms: Terms,
+    rasters: Mapping[str, Output],
+) -> tuple[Sums | None, Evidence, Mapping[str, Array]]:
+    """Measure every tile, write the rasters of errors and angles that are asked for, and thin the images."""
     shape, bands = images.predicted.shape, len(images.predicted.source.bands)
     sums: Sums | None = None
     evidence = Evidence.none(bands)
+    thinned = Thinned([_FUSED] if images.reference is None else [_FUSED, TRUTH], bands, shape)
 
     def compute(tile: Tile) -> _Part:
-        found = _measure_tile(tile, images, zoning, seen, terms, set(rasters))
+        found = _measure_tile(tile.inner, images, zoning, facts, terms, thinned, set(rasters))
         tile.advance(1.0)
         return found
 
     def merge(box: Box, part: _Part) -> None:
         nonlocal sums, evidence
         evidence = evidence + part.evidence
+        thinned.keep(box, part.thinned)
         if part.sums is not None:
             sums = part.sums if sums is None else sums + part.sums
         for name, values in part.rasters.items():
             rasters[name].write(box, values)
 
-    tile = tile_of(context, shape, bands, images.number, images.margin)
-    run_tiles(context, shape, tile, 0, compute, merge, (_SURVEYED, _MEASURED))
-    return sums, evidence
+    run_tiles(context, shape, _tile(context, images), 0, compute, merge, (_SURVEYED, _MEASURED))
+    return sums, evidence, thinned.images
 
 
 def _measure_tile(
-    tile: Tile, images: Images, zoning: Zoning | None, seen: Survey, terms: Terms, wanted: set[str]
+    own: Box, images: Images, zoning: Zoning | None, facts: Facts, terms: Terms, thinned: Thinned, wanted: set[str]
 ) -> _Part:
-    own = tile.inner
     evidence = images.evidence(own, terms.whole_numbers)
     if images.reference is None:
-        return _Part(None, evidence, {})
+        return _Part(None, evidence, {_FUSED: thinned.pick(own, images.predicted.read(own))}, {})
     box = reached(own, terms, images.predicted.shape)
     p, t = images.predicted.read(box), images.reference.read(box)
     valid = valid_pixels(p) & valid_pixels(t)
     zones = {} if zoning is None else {"zones": zoning.read(box), "count": zoning.count}
-    sums = measure(p, t, valid, own.shape, seen.facts, terms, **zones)  # type: ignore[arg-type]
+    sums = measure(p, t, valid, own.shape, facts, terms, **zones)  # type: ignore[arg-type]
     rows, columns = own.shape
     made: dict[str, Array] = {}
     if "error" in wanted:
         made["error"] = (p - t)[:, :rows, :columns]
     if "angle" in wanted:
         made["angle"] = angles(p, t, valid, rows, columns)[None].astype(np.float32)
-    return _Part(sums, evidence, made)
+    return _Part(sums, evidence, {_FUSED: thinned.pick(own, p), TRUTH: thinned.pick(own, t)}, made)
 
 
 def _rasters(context: Context, images: Images) -> dict[str, Output]:
@@ -203,7 +238,7 @@ def _rasters(context: Context, images: Images) -> dict[str, Output]:
 
 def _style(name: str, found: Found) -> str:
     """The colours of a raster: of errors about 0, of angles from 0."""
-    p, t = found.thinned
+    p, t = found.fused, found.truth
     if name == "error":
         limit = _limit(np.abs(p[0] - t[0]))
         return ramp(DIVERGING, -limit, limit)

@@ -87,11 +87,11 @@ class Evidence:
         pairs = np.array([*combinations(range(bands), 2)], np.intp).reshape(-1, 2)
         with_pan = np.array([(band, bands) for band in range(bands)])
         for place, (image, sharp) in enumerate(images):
-            blocks = moments([image] if sharp is None else [image, sharp], kept, block)
+            blocks = moments(image, image[:0] if sharp is None else sharp, kept, block)
             self.pairs[place] += quality(blocks, pairs).sum(axis=0)
             if sharp is not None:
                 self.pan[place] += quality(blocks, with_pan).sum(axis=0)
-        self.khan[:] += q2n(moments([enlarged, filtered], kept, block, whole_numbers), block * block)[0].sum()
+        self.khan[:] += q2n(moments(enlarged, filtered, kept, block, whole_numbers, False), block * block)[0].sum()
         count = int(np.count_nonzero(kept))
         self.blocks[:] += count, 0 if pan is None else count
 
@@ -102,6 +102,11 @@ class Evidence:
             found = correlation(centred(band.astype(np.float64)), p)
             found = found[~np.isnan(found)]
             self.rho[:] += np.clip(found, -1, 1).sum(), found.size
+
+    @property
+    def some(self) -> bool:
+        """Whether there is any."""
+        return bool(self.blocks.any() or self.rho.any())
 
     def indices(self) -> dict[str, float]:
         """The indices by name; NaN for those that there is no evidence for."""

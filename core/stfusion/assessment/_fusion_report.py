@@ -60,7 +60,7 @@ def _summary(context: Context, found: Found) -> Summary:
             else f"{found.images.ratio:.4g}",
             "Data range of SSIM": "that of every reference band" if terms.data_range is None
             else f"{terms.data_range:g}",
-            "Peak of PSNR": f"{terms.peak:g}", "Window of UIQI": terms.window,
+            "Peak of PSNR": "unknown" if terms.peak is None else f"{terms.peak:g}", "Window of UIQI": terms.window,
             "Whole numbers for Q2n": "yes" if terms.whole_numbers else "no",
             "Gains at the Nyquist frequency": ", ".join(f"{gain:g}" for gain in found.images.gains),
             "Border": "nothing is cut off; windows lie inside the image",
@@ -101,7 +101,7 @@ def _write_table(summary: Summary, path: Path) -> None:
 
 def _pictures(found: Found, summary: Summary) -> dict[str, bytes]:
     """The PNGs of the report, from the thinned images."""
-    p, t = found.thinned
+    p, t = found.fused, found.truth
     bands = picture.default_bands(len(p))
     if found.whole is None:
         look = picture.Look.of([p], [np.zeros_like(p)], bands, "")

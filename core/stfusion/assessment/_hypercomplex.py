@@ -7,7 +7,6 @@ doi:10.1109/LGRS.2009.2022650) for any number. Blocks do not overlap; bands are 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -72,46 +71,62 @@ class Blocks:
 
 
 def moments(
-    images: Sequence[Image], valid: NDArray[np.bool_], size: int = BLOCK, whole_numbers: bool = False
+    first: Image, second: Image, valid: NDArray[np.bool_], size: int = BLOCK, whole_numbers: bool = False,
+    within: bool = True,
 ) -> Blocks:
-    """The statistics of blocks of images (bands, rows, columns), the bands of one after those of the other.
+    """The statistics of blocks of two images (bands, rows, columns), the bands of one after those of the other.
 
     ``valid`` tells of every block (rows, columns) whether it counts; ``whole_numbers`` rounds values and makes negative
-    ones 0, which is what research toolboxes compute Q2n of.
+    ones 0, which is what research toolboxes compute Q2n of. Without ``within``, which only the index of Wang and Bovik
+    needs, products of different bands of one image are left 0.
     """
-    bands = sum(len(image) for image in images)
+    bands = len(first) + len(second)
+    mine = np.arange(bands) < len(first)
+    wanted = within | (mine[:, None] != mine) | np.eye(bands, dtype=bool)
     places = np.argwhere(valid) * size
-    mean, products = np.empty((len(places), bands)), np.empty((len(places), bands, bands))
-    stack = np.concatenate(images)
-    _moments(stack, places, size, whole_numbers, mean, products)
+    mean, products = np.empty((len(places), bands)), np.zeros((len(places), bands, bands))
+    _moments(first, second, places, size, whole_numbers, wanted, mean, products)
     return Blocks(mean, products)
 
 
 @compiled
+def _load(image: Image, top: int, left: int, size: int, whole_numbers: bool, sums: Floats, line: Floats) -> float:
+    """A block of a band less its mean, which is returned."""
+    sums[:] = 0.0
+    for i in range(size):
+        row, into = image[top + i, left : left + size], line[i * size : (i + 1) * size]
+        for j in range(size):
+            into[j] = np.float64(row[j])
+        if whole_numbers:
+            for j in range(size):
+                into[j] = max(math.floor(into[j] + 0.5), 0)
+        for j in range(size):
+            sums[j] += into[j]
+    mean: float = sums.sum() / line.size
+    for k in range(line.size):
+        line[k] -= mean
+    return mean
+
+
+@compiled
 def _moments(
-    stack: Image, places: NDArray[np.int64], size: int, whole_numbers: bool, mean: Floats, products: Floats
+    first: Image, second: Image, places: NDArray[np.int64], size: int, whole_numbers: bool, wanted: NDArray[np.bool_],
+    mean: Floats, products: Floats,
 ) -> None:
-    bands, n = len(stack), size * size
-    values = np.empty((bands, n))
+    bands, n = len(wanted), size * size
+    values, sums = np.empty((bands, n)), np.empty(size)
     for block in range(len(places)):
         top, left = places[block]
-        for band in range(bands):
-            total, line = 0.0, values[band]
-            for i in range(size):
-                row = stack[band, top + i, left : left + size]
-                for j in range(size):
-                    value = np.float64(row[j])
-                    if whole_numbers:
-                        value = np.float64(max(math.floor(value + 0.5), 0.0))
-                    line[i * size + j] = value
-                    total += value
-            mean[block, band] = total / n
-            for k in range(n):
-                line[k] -= total / n
+        for band in range(len(first)):
+            mean[block, band] = _load(first[band], top, left, size, whole_numbers, sums, values[band])
+        for band in range(len(first), bands):
+            image = second[band - len(first)]
+            mean[block, band] = _load(image, top, left, size, whole_numbers, sums, values[band])
         for band in range(bands):
             for other in range(band + 1):
-                products[block, band, other] = dot(values[band], values[other]) / n
-                products[block, other, band] = products[block, band, other]
+                if wanted[band, other]:
+                    products[block, band, other] = dot(values[band], values[other]) / n
+                    products[block, other, band] = products[block, band, other]
 
 
 def q2n(blocks: Blocks, pixels: int = BLOCK * BLOCK) -> tuple[Floats, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,6 +42,26 @@ class Survey:
     thinned: Mapping[str, Array]
 
 
+class Thinned:
+    """Images of one shape on a regular lattice of pixels (bands, rows, columns), NaN where they are invalid."""
+
+    def __init__(self, names: Iterable[str], bands: int, shape: tuple[int, int]) -> None:
+        self._step = step = -(-max(shape) // THINNED)
+        size = bands, -(-shape[0] // step), -(-shape[1] // step)
+        self.images = {name: np.full(size, np.nan, np.float32) for name in names}
+
+    def pick(self, box: Box, image: Array) -> Array:
+        """The pixels of the lattice of an image whose first pixel is that of the window."""
+        rows, columns = box.shape
+        return image[:, -box.top % self._step : rows : self._step, -box.left % self._step : columns : self._step].copy()
+
+    def keep(self, box: Box, found: Mapping[str, Array]) -> None:
+        """Keep what was picked in a window of the images by name."""
+        top, left = -(-box.top // self._step), -(-box.left // self._step)
+        for name, values in found.items():
+            self.images[name][:, top : top + values.shape[1], left : left + values.shape[2]] = values
+
+
 class _Seen(NamedTuple):
     """What is seen of a tile: facts, valid pixels of the truth and of it and each prediction, thinned images."""
 
@@ -55,9 +75,8 @@ def survey(
 ) -> Survey:
     """Read every image once; ``others`` are only thinned. ``span`` is the progress at the begin and the end."""
     images = {TRUTH: truth, **predictions, **others}
-    bands, (rows, columns) = len(truth.source.bands), truth.shape
-    step = -(-max(rows, columns) // THINNED)
-    thinned = {name: np.full((bands, -(-rows // step), -(-columns // step)), np.nan, np.float32) for name in images}
+    bands = len(truth.source.bands)
+    thinned = Thinned(images, bands, truth.shape)
     facts, counts = Facts.of(np.empty((bands, 0, 0)), np.empty((0, 0), bool)), Counter[str]()
 
     def look(tile: Tile) -> _Seen:
@@ -67,7 +86,7 @@ def survey(
         seen = Counter({TRUTH: int(np.count_nonzero(valid))})
         for name, image in images.items():
             values = true if name == TRUTH else image.read(box)
-            thin[name] = values[:, -box.top % step :: step, -box.left % step :: step].copy()
+            thin[name] = thinned.pick(box, values)
             if name in predictions:
                 shared = valid & valid_pixels(values)
                 seen[name] = int(np.count_nonzero(shared))
@@ -80,12 +99,10 @@ def survey(
         # At once, as in judge: many small arrays that are kept would hold the freed memory between them.
         facts += found.facts
         counts.update(found.counts)
-        top, left = -(-box.top // step), -(-box.left // step)
-        for name, values in found.thinned.items():
-            thinned[name][:, top : top + values.shape[1], left : left + values.shape[2]] = values
+        thinned.keep(box, found.thinned)
 
     run_tiles(context, truth.shape, tile_of(context, truth.shape, bands, len(images)), 0, look, merge, span)
-    return Survey(facts, {name: counts[name] / max(counts[TRUTH], 1) for name in predictions}, thinned)
+    return Survey(facts, {name: counts[name] / max(counts[TRUTH], 1) for name in predictions}, thinned.images)
 
 
 def judge(

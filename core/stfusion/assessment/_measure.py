@@ -219,8 +219,9 @@ def _add_blocks(
     kept: Mask = np.asarray(valid.reshape(tall, BLOCK, wide, BLOCK).all(axis=(1, 3)))
     if not kept.any():
         return
-    both = [np.pad(image, ((0, 0), *margin), "symmetric") for image in (truth, predicted)]
-    values, flat = q2n(moments(both, kept, whole_numbers=whole_numbers))
+    if np.any(margin):
+        truth, predicted = (np.pad(image, ((0, 0), *margin), "symmetric") for image in (truth, predicted))
+    values, flat = q2n(moments(truth, predicted, kept, whole_numbers=whole_numbers, within=False))
     index = np.full(kept.shape, np.nan)
     index[kept] = values
     centres = None

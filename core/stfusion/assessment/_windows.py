@@ -101,25 +101,30 @@ def dot(a: Floats, b: Floats) -> float:
 @compiled
 def ranges(image: NDArray[np.float32], valid: Mask, low: Floats, high: Floats, total: Floats) -> None:
     """The least and the largest valid value and the sum of every band of an image (bands, rows, columns)."""
+    columns = image.shape[2]
     for band in range(len(image)):
-        least, most, added = math.inf, -math.inf, 0.0
+        # A value for every column: they do not wait for each other.
+        least, most, sums = np.full(columns, math.inf), np.full(columns, -math.inf), np.zeros(columns)
         for i in range(image.shape[1]):
             row, keep = image[band, i], valid[i]
-            some = 0.0
-            for j in range(row.size):
-                if keep[j]:
-                    value = np.float64(row[j])
-                    least, most = min(least, value), max(most, value)
-                    some += value
-            added += some
-        low[band], high[band], total[band] = least, most, added
+            for j in range(columns):
+                value = np.float64(row[j])
+                lower, upper = value if keep[j] else math.inf, value if keep[j] else -math.inf
+                least[j] = lower if lower < least[j] else least[j]
+                most[j] = upper if upper > most[j] else most[j]
+                sums[j] += value if keep[j] else 0.0
+        low[band], high[band], total[band] = math.inf, -math.inf, sums.sum()
+        for j in range(columns):
+            low[band], high[band] = min(low[band], least[j]), max(high[band], most[j])
 
 
 @compiled
-def _load(image: NDArray[np.float32], valid: Mask, top: int, left: int, shift: float, out: Floats) -> None:
+def _load(
+    image: NDArray[np.float32], valid: Mask, top: int, left: int, rows: int, columns: int, shift: float, out: Floats
+) -> None:
     """A block of an image less its shift; 0 where it is invalid, which only windows that do not count reach."""
-    for i in range(min(_ROWS + LARGEST, image.shape[0] - top)):
-        row, keep = image[top + i, left : left + _STRIDE], valid[top + i, left : left + _STRIDE]
+    for i in range(min(rows, image.shape[0] - top)):
+        row, keep = image[top + i, left : left + columns], valid[top + i, left : left + columns]
         line = out[i * _STRIDE : (i + 1) * _STRIDE]
         for j in range(row.size):
             line[j] = np.float64(row[j]) - shift if keep[j] else 0.0
@@ -144,9 +149,13 @@ def _collect(
                 o = np.uint64(i) * _S + np.uint64(j)
                 totals[zone[i, j], which] += a[o] * b[o]
         return
+    # A sum for every column: they are added beside one another, and do not wait for each other.
+    sums = np.zeros(columns)
     for i in range(rows):
-        begin = i * _STRIDE
-        totals[0, which] += dot(a[begin : begin + columns], b[begin : begin + columns])
+        for j in range(columns):
+            o = np.uint64(i) * _S + np.uint64(j)
+            sums[j] += a[o] * b[o]
+    totals[0, which] += sums.sum()
 
 
 @compiled
@@ -154,17 +163,23 @@ def _extremes(
     x: Floats, valid: Floats, rows: int, columns: int, zone: NDArray[np.int32], low: Floats, high: Floats
 ) -> None:
     """Widen the range (zones) of the valid values."""
+    if zone.size:
+        for i in range(rows):
+            for j in range(columns):
+                o = np.uint64(i) * _S + np.uint64(j)
+                if valid[o] > 0.0:
+                    k = zone[i, j]
+                    low[k], high[k] = min(low[k], x[o]), max(high[k], x[o])
+        return
+    least, most = np.full(columns, math.inf), np.full(columns, -math.inf)
     for i in range(rows):
-        least, most = math.inf, -math.inf
         for j in range(columns):
             o = np.uint64(i) * _S + np.uint64(j)
-            if valid[o] > 0.0:
-                value = x[o]
-                if zone.size:
-                    low[zone[i, j]], high[zone[i, j]] = min(low[zone[i, j]], value), max(high[zone[i, j]], value)
-                least, most = min(least, value), max(most, value)
-        if not zone.size:
-            low[0], high[0] = min(low[0], least), max(high[0], most)
+            lower, upper = x[o] if valid[o] > 0.0 else math.inf, x[o] if valid[o] > 0.0 else -math.inf
+            least[j] = lower if lower < least[j] else least[j]
+            most[j] = upper if upper > most[j] else most[j]
+    for j in range(columns):
+        low[0], high[0] = min(low[0], least[j]), max(high[0], most[j])
 
 
 @compiled
@@ -229,14 +244,24 @@ def _box(a: Floats, size: int, rows: int, columns: int, step: np.uint64, scratch
 
 
 @compiled
-def _mean(a: Floats, size: int, rows: int, columns: int, scratch: Floats, between: Floats, out: Floats) -> None:
-    """Plain means of the windows that begin in the first ``rows`` and ``columns``."""
-    _box(a, size, rows + size - 1, columns, _RIGHT[1], scratch, between)
-    _box(between, size, rows, columns, _S, scratch, out)
+def _eight(a: Floats, rows: int, columns: int, step: np.uint64, out: Floats) -> None:
+    """Sums of eight values that lie ``step`` apart."""
     for i in range(rows):
         for j in range(columns):
             o = np.uint64(i) * _S + np.uint64(j)
-            out[o] /= size * size
+            o2, o4, o6 = o + step + step, o + _RIGHT[4] * step, o + _RIGHT[6] * step
+            out[o] = ((a[o] + a[o + step]) + (a[o2] + a[o2 + step])) + ((a[o4] + a[o4 + step]) + (a[o6] + a[o6 + step]))
+
+
+@compiled
+def _total(a: Floats, size: int, rows: int, columns: int, scratch: Floats, between: Floats, out: Floats) -> None:
+    """Plain sums of the windows that begin in the first ``rows`` and ``columns``."""
+    if size == 8:
+        _eight(a, rows + 7, columns, _RIGHT[1], between)
+        _eight(between, rows, columns, _S, out)
+    else:
+        _box(a, size, rows + size - 1, columns, _RIGHT[1], scratch, between)
+        _box(between, size, rows, columns, _S, scratch, out)
 
 
 @compiled
@@ -254,23 +279,27 @@ def _similarity(m: Floats, rows: int, columns: int, shift: float, data_range: fl
 
 
 @compiled
-def _quality(m: Floats, rows: int, columns: int, shift: float, out: Floats, variance: Floats) -> None:
-    """Universal quality index and difference of variances from the means of x, y, xx, yy and xy.
+def _quality(m: Floats, size: int, rows: int, columns: int, shift: float, out: Floats, variance: Floats) -> None:
+    """Universal quality index and difference of variances from the sums of x, y, xx, yy and xy in windows.
 
     Of two constant windows the index is the term of the means alone, and 1 where both are 0.
     """
+    share = 1.0 / (size * size)
     for i in range(rows):
         for j in range(columns):
             o = np.uint64(i) * _S + np.uint64(j)
-            x, y = m[o], m[_N + o]
-            xx, yy = m[np.uint64(2) * _N + o] - x * x, m[np.uint64(3) * _N + o] - y * y
-            xx = xx if xx > _ROUNDING * m[np.uint64(2) * _N + o] else 0.0
-            yy = yy if yy > _ROUNDING * m[np.uint64(3) * _N + o] else 0.0
+            x, y = m[o] * share, m[_N + o] * share
+            square, other = m[np.uint64(2) * _N + o] * share, m[np.uint64(3) * _N + o] * share
+            xx, yy = square - x * x, other - y * y
+            xx = xx if xx > _ROUNDING * square else 0.0
+            yy = yy if yy > _ROUNDING * other else 0.0
             u, v = x + shift, y + shift
             spread, power = xx + yy, u * u + v * v
-            structure = 2 * (m[np.uint64(4) * _N + o] - x * y) / spread if spread > 0 else 1.0
-            out[o] = structure * (2 * u * v / power if power > 0 else 1.0)
-            variance[o] = (xx - yy) / spread if spread > 0 else 0.0
+            covariance = m[np.uint64(4) * _N + o] * share - x * y
+            a, b = 2.0 * covariance if spread > 0 else 1.0, 2.0 * u * v if power > 0 else 1.0
+            s, w = spread if spread > 0 else 1.0, power if power > 0 else 1.0
+            out[o] = a * b / (s * w)
+            variance[o] = (xx - yy) / s
 
 
 @compiled
@@ -403,11 +432,12 @@ def band_sums(
     x, y, w = np.zeros(_SIZE), np.zeros(_SIZE), np.zeros(_SIZE)
     u, v, keep = np.zeros(_SIZE), np.zeros(_SIZE), np.zeros(_SIZE)
     m = np.zeros(5 * _SIZE)
+    reach = max(window, SSIM_WINDOW) - 1
     for top in range(0, height, _ROWS):
         for left in range(0, width, _COLUMNS):
             rows, columns = min(_ROWS, height - top), min(_COLUMNS, width - left)
-            _load(p, valid, top, left, shift, x)
-            _load(t, valid, top, left, shift, y)
+            _load(p, valid, top, left, rows + reach, columns + reach, shift, x)
+            _load(t, valid, top, left, rows + reach, columns + reach, shift, y)
 
             zone = zones[top:, left:]
             _load_mask(valid, top, left, rows, columns, keep)
@@ -423,15 +453,15 @@ def band_sums(
                 _textures(x, y, keep, rows, columns, zones[top + 1 :, left + 1 :], u, v, totals)
 
             tall, wide = rows + window - 1, columns + window - 1
-            _mean(x, window, rows, columns, u, v, m)
-            _mean(y, window, rows, columns, u, v, m[_SIZE:])
+            _total(x, window, rows, columns, u, v, m)
+            _total(y, window, rows, columns, u, v, m[_SIZE:])
             _multiply(x, x, tall, wide, w)
-            _mean(w, window, rows, columns, u, v, m[2 * _SIZE :])
+            _total(w, window, rows, columns, u, v, m[2 * _SIZE :])
             _multiply(y, y, tall, wide, w)
-            _mean(w, window, rows, columns, u, v, m[3 * _SIZE :])
+            _total(w, window, rows, columns, u, v, m[3 * _SIZE :])
             _multiply(x, y, tall, wide, w)
-            _mean(w, window, rows, columns, u, v, m[4 * _SIZE :])
-            _quality(m, rows, columns, shift, u, v)
+            _total(w, window, rows, columns, u, v, m[4 * _SIZE :])
+            _quality(m, window, rows, columns, shift, u, v)
             _load_mask(quality, top, left, rows, columns, keep)
             zone = zones[top + window // 2 :, left + window // 2 :]
             _collect(u, keep, rows, columns, zone, totals, _UIQI)

@@ -216,7 +216,8 @@ class Source:
         for index in range(len(self.bands)):
             if self.scales[index] != 1 or self.offsets[index] != 0:
                 values[index] = stored[index] * self.scales[index] + self.offsets[index]
-        values[:, invalid] = np.nan
+        if invalid.any():
+            values[:, invalid] = np.nan
         return values
 
 
