@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,14 +17,19 @@ from typing import Any
 import numpy as np
 import rasterio
 from affine import Affine
+from numpy.typing import NDArray
 
+import peer_kmeans
 from measure import Cost, FailedError, engine, median, program
+from peer_kmeans import RESTARTS, SAMPLE
 from peers import ALONE, plain_environment
 
 #: Rows and columns of the large and the tiny case.
 LARGE, TINY = 4096, 16
 #: Side of a field, number of classes, and the share of pixels that the map may have wrong.
 FIELD, CLASSES, WRONG = 16, 9, 0.1
+#: Bands of the image that is classified, and the standard deviation within a field.
+BANDS, TEXTURE = 6, 300
 #: Variables that keep a program of the Insight Toolkit, on which Orfeo ToolBox is built, to one thread.
 ONE_THREAD = ALONE | {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
 
@@ -33,7 +39,8 @@ class Task:
     """What is done, and the program that does it beside ours.
 
     ``case`` makes the files of a size in a folder. ``ours`` has the arguments of the engine and ``theirs`` the command,
-    each for a folder of files and a path to write to; ``same`` tells whether both wrote the same.
+    each for a folder of files and a path to write to; ``same`` tells, for a folder of files and both paths, whether
+    both wrote the same, or as good.
     """
 
     title: str
@@ -42,7 +49,7 @@ class Task:
     case: Callable[[int, Path], None]
     ours: Callable[[Path, Path], Sequence[object]]
     theirs: Callable[[Path, Path], Sequence[object]]
-    same: Callable[[Path, Path], bool]
+    same: Callable[[Path, Path, Path], bool]
 
 
 def measure(folder: Path, repeats: int, tasks: Sequence[Task] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -69,12 +76,13 @@ def _in_turn(task: Task, folder: Path, repeats: int) -> dict[str, Any]:
     runs = [
         [run(task, cases[size], folder) for size in (TINY, LARGE) for run in (_ours, _theirs)] for _ in range(repeats)
     ]
-    if not task.same(folder / "ours", folder / "theirs"):
+    if not task.same(cases[LARGE], folder / "ours", folder / "theirs"):
         raise FailedError("the two results differ")
     costs = [median([turn[place] for turn in runs]) for place in range(4)]
     names = ("our_start", "their_start", "ours", "theirs")
     return {
         **{name: asdict(cost) for name, cost in zip(names, costs, strict=True)},
+        "whole_ratio": statistics.median(theirs.cpu_s / ours.cpu_s for _, _, ours, theirs in runs),
         "cpu_ratio": statistics.median(_ratio(turn, "cpu_s") for turn in runs),
         "wall_ratio": statistics.median(_ratio(turn, "wall_s") for turn in runs),
     }
@@ -110,15 +118,49 @@ def class_maps(size: int, folder: Path) -> None:
     other = random.integers(1, CLASSES + 1, reference.shape, np.uint8)
     mapped = np.where(random.random(reference.shape) < WRONG, other, reference)
     for name, values in (("map", mapped), ("reference", reference)):
-        with rasterio.open(
-            folder / f"{name}.tif", "w", driver="GTiff", width=size, height=size, count=1, dtype="uint8", nodata=0,
-            crs="EPSG:32633", transform=Affine(30, 0, 500_000, 0, -30, 5_200_000), compress="deflate", tiled=True,
-            blockxsize=512, blockysize=512,
-        ) as sink:
+        with rasterio.open(folder / f"{name}.tif", "w", **_profile(size, 1, "uint8"), compress="deflate") as sink:
             sink.write(values, 1)
 
 
-def same_matrix(ours: Path, theirs: Path) -> bool:
+def class_image(size: int, folder: Path) -> None:
+    """An image of six bands in 16 bits, always the same: fields of classes, with a texture that makes them overlap."""
+    random = np.random.default_rng(7)
+    means = random.integers(200, 5000, (CLASSES, BANDS))
+    fields = random.integers(0, CLASSES, (size // FIELD, size // FIELD)).repeat(FIELD, 0).repeat(FIELD, 1)
+    with rasterio.open(folder / "image.tif", "w", **_profile(size, BANDS, "uint16")) as sink:
+        for band in range(BANDS):
+            values = means[fields, band] + random.normal(0, TEXTURE, fields.shape)
+            sink.write(np.clip(values, 1, 65_535).astype(np.uint16), band + 1)
+
+
+def _profile(size: int, bands: int, dtype: str) -> dict[str, Any]:
+    """How the rasters are stored."""
+    return {
+        "driver": "GTiff", "width": size, "height": size, "count": bands, "dtype": dtype, "nodata": 0,
+        "crs": "EPSG:32633", "transform": Affine(30, 0, 500_000, 0, -30, 5_200_000), "tiled": True,
+        "blockxsize": 512, "blockysize": 512,
+    }
+
+
+def as_compact(case: Path, ours: Path, theirs: Path) -> bool:
+    """Whether our within-class sum of squares is at most a hundredth above theirs."""
+    with rasterio.open(case / "image.tif") as source:
+        image = source.read().reshape(BANDS, -1)
+    sums = []
+    for path in (ours, theirs):
+        with rasterio.open(path) as source:
+            labels = source.read(1).ravel()
+        sums.append(sum(_within(band.astype(np.float64), labels) for band in image))
+    return sums[0] <= 1.01 * sums[1]
+
+
+def _within(values: NDArray[np.float64], labels: NDArray[np.uint8]) -> float:
+    """The sum of squares of values about the mean of their class."""
+    counts, totals = np.bincount(labels), np.bincount(labels, values)
+    return float((values**2).sum() - (totals**2 / np.maximum(counts, 1)).sum())
+
+
+def same_matrix(case: Path, ours: Path, theirs: Path) -> bool:
     """Whether our report and a table of Orfeo ToolBox, whose rows are the reference, have the same matrix."""
     found = json.loads((ours / "results.json").read_text(encoding="utf-8"))["matrix"]["counts"]
     lines = [line for line in theirs.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
@@ -127,6 +169,18 @@ def same_matrix(ours: Path, theirs: Path) -> bool:
 
 
 TASKS = (
+    Task(
+        f"K-means classification: six bands, {CLASSES} classes",
+        "scikit-learn, a plain script",
+        sys.executable,
+        class_image,
+        lambda case, output: (
+            "classify", "kmeans", "--image", case / "image.tif", "--classes", CLASSES, "--sample", SAMPLE,
+            "--restarts", RESTARTS, "--standardisation", "none", "--memory", 1024, "--out", output,
+        ),
+        lambda case, output: (sys.executable, peer_kmeans.__file__, case / "image.tif", CLASSES, output),
+        as_compact,
+    ),
     Task(
         "Assess classification: two rasters of bytes",
         "Orfeo ToolBox, ComputeConfusionMatrix (C++)",

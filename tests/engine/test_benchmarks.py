@@ -122,7 +122,7 @@ with open(sys.argv[4], "w") as sink:
 
 def stand_in(added):
     return replace(
-        classification.TASKS[0], needs="sh", theirs=lambda case, output: (
+        classification.TASKS[1], needs="sh", theirs=lambda case, output: (
             sys.executable, "-c", COUNTS, added, case / "map.tif", case / "reference.tif", output
         ),
     )
@@ -138,6 +138,17 @@ def test_a_matrix_is_counted_beside_another_program_and_has_to_be_the_same(tmp_p
     assert lines[2].startswith("| Assess classification: two rasters of bytes | Orfeo ToolBox")
     assert "absent: the two results differ" in lines[3]
     assert len({line.count("|") for line in lines if line}) == 1
+
+
+def test_kmeans_is_timed_beside_a_script_and_has_to_be_as_compact(tmp_path, monkeypatch):
+    monkeypatch.setattr(classification, "LARGE", 256)
+    worse = replace(classification.TASKS[0], ours=lambda case, output: (
+        *(2 if word == classification.CLASSES else word for word in classification.TASKS[0].ours(case, output)),
+    ))
+    rows = [row for _, row in classification.measure(tmp_path, 1, [classification.TASKS[0], worse])]
+    assert rows[0]["whole_ratio"] > 0
+    assert rows[1]["failed"] == "the two results differ"
+    assert "K-means classification: six bands, 9 classes" in page._classification(rows)
 
 
 def test_a_program_that_is_absent_is_said(tmp_path):

@@ -249,12 +249,18 @@ def test_area_of_a_pixel() -> None:
 
 
 def test_only_the_fit_imports_scikit_learn() -> None:
-    """It takes longer than applying a model; and pandas, which it can do without, is still there for others."""
+    """It takes longer than applying a model; and what it can do without is still there for others."""
     script = (
         "import sys; import stfusion.classification._paletted, stfusion.fusion._starfm\n"
         "assert 'sklearn' not in sys.modules\n"
         "import numpy as np; from stfusion.run import Stop; from stfusion.classification._fit import Order, fit\n"
         "fit(np.arange(20.0)[:, None], Order(2, 2), 'The image', Stop())\n"
-        "assert 'sklearn' in sys.modules and 'pandas' not in sys.modules\n"
+        "assert 'sklearn' in sys.modules and 'pandas' not in sys.modules and 'scipy.stats' not in sys.modules\n"
+        "from sklearn.metrics import roc_auc_score\n"
+        "assert roc_auc_score([0, 0, 1, 1], [1, 2, 2, 3]) == 0.875\n"
+        "from sklearn.preprocessing import QuantileTransformer\n"
+        "QuantileTransformer(n_quantiles=5, output_distribution='normal').fit_transform(np.arange(9.0)[:, None])\n"
+        "import scipy.stats\n"
+        "assert scipy.stats.rankdata([3, 1]).tolist() == [2, 1]\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

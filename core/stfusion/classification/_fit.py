@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from stfusion._spared import spared
+from stfusion._spared import postponed, spared
 from stfusion.classification._image import Floats
 from stfusion.errors import UserError
 from stfusion.run import Stop
@@ -150,9 +151,10 @@ def _check(pixels: Floats, order: Order, title: str) -> None:
 
 
 def _k_means(points: Floats, classes: int, order: Order) -> Any:
-    # For tables of pandas, which it is not given; they take a quarter of a second.
-    with spared("pandas"):
-        from sklearn.cluster import KMeans, MiniBatchKMeans
+    # What takes longer than all the rest: pandas, for tables, which it is not given, and scipy.stats, for other parts.
+    with suppress(ImportError, AttributeError, TypeError), spared("pandas"), postponed("scipy.stats"):
+        import sklearn.cluster  # noqa: F401
+    from sklearn.cluster import KMeans, MiniBatchKMeans
     from threadpoolctl import threadpool_limits
 
     kind = KMeans if order.algorithm == "full" else MiniBatchKMeans
