@@ -250,6 +250,38 @@ def test_classes_and_zones_are_the_image_under_a_mask(layers, tmp_path):
     assert total == pytest.approx((SHAPE[0] - 8) * SHAPE[1] / np.prod(SHAPE) - 30 / np.prod(SHAPE))
 
 
+def test_windows_belong_to_the_zone_of_their_centre(layers, tmp_path):
+    """Their values are those of the whole image: neighbours of another zone take part."""
+    _, truth, *_ = arrays()
+    fused = truth + np.random.default_rng(3).normal(0, 200, truth.shape).astype(np.float32)
+    layers["predicted"] = write_raster(tmp_path / "whole.tif", fused)
+    zones = (np.indices(SHAPE)[1] // 5 % 2).astype(np.uint8)
+    found = assess(
+        tmp_path, **some(layers, "reference"), class_map=write_raster(tmp_path / "zones.tif", zones), data_range=3000.0
+    )
+    t, p = truth.astype(float), fused.astype(float)
+    rows, columns = SHAPE
+    for label in (0, 1):
+        scores = found["zones"][str(label)]
+        for band in range(3):
+            _, similar = structural_similarity(
+                t[band], p[band], gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=3000,
+                full=True,
+            )
+            inside = np.s_[5 : rows - 5, 5 : columns - 5]
+            assert scores["ssim"]["bands"][band] == pytest.approx(
+                similar[inside][zones[inside] == label].mean(), rel=1e-9
+            )
+        edges = [np.abs(i[:, :-1, :-1] - i[:, 1:, 1:]) + np.abs(i[:, :-1, 1:] - i[:, 1:, :-1]) for i in (p, t)]
+        edge = (edges[0] - edges[1]) / (edges[0] + edges[1])
+        np.testing.assert_allclose(scores["edge"]["bands"], edge[:, zones[1:, 1:] == label].mean(1), rtol=1e-9)
+        qualities = [
+            literal.quality(p[0, i : i + 8, j : j + 8], t[0, i : i + 8, j : j + 8])
+            for i in range(rows - 7) for j in range(columns - 7) if zones[i + 4, j + 4] == label
+        ]
+        assert scores["uiqi"]["bands"][0] == pytest.approx(np.mean(qualities), rel=1e-9)
+
+
 def test_a_mask_leaves_pixels_out_and_their_values_change_nothing(layers, tmp_path):
     fused, truth, *_ = arrays()
     mask = np.zeros(SHAPE, np.uint8)
@@ -258,6 +290,9 @@ def test_a_mask_leaves_pixels_out_and_their_values_change_nothing(layers, tmp_pa
     by_hand = expected(np.where(mask == 0, fused, np.nan), truth)
     wild = np.where(mask == 1, 30000, np.nan_to_num(fused, nan=-1)).astype(np.int16)
     layers["predicted"] = write_raster(tmp_path / "wild.tif", wild, nodata=-1)
+    bright = np.where(mask == 1, 9e4, truth).astype(np.float32)
+    bright[(slice(None), *HOLE)] = -9e4
+    layers["reference"] = write_raster(tmp_path / "bright.tif", bright)
     for which in ("predicted_mask", "reference_mask"):
         found = assess(tmp_path, **some(layers, "reference"), **{which: masked})
         assert found["whole"]["valid"] == by_hand.valid
