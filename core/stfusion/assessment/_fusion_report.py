@@ -107,7 +107,7 @@ def _pictures(found: Found, summary: Summary) -> dict[str, bytes]:
         look = picture.Look.of([p], [np.zeros_like(p)], bands, "")
         return {"maps": picture.maps([picture.Panel("Fused image", p)], look)}
     error = np.abs(p - t) / np.float32(found.terms.unit)
-    look = picture.Look.of([t], [error], bands, f"Mean absolute error in {summary['unit']}")
+    look = picture.Look.of([t], [error], bands, picture.ERROR_LABEL)
     panels = [picture.Panel("Fused image", p), picture.Panel("Reference image", t)]
     drawn = {
         "maps": picture.maps(panels, look, picture.Panel("Absolute error", error)),
