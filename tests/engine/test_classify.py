@@ -236,7 +236,7 @@ def test_natural_colours_are_those_of_the_named_bands(tmp_path: Path, scene: str
     classify(tmp_path, image=[scene], natural_bands="3, 2, 1", image_bands=[3, 1, 2], model=model)
     found = load(model)
     seen = found.centres[:, [0, 2, 1]]
-    share = (seen - seen.min()) / (seen.max() - seen.min())
+    share = np.sqrt((seen - seen.min()) / (seen.max() - seen.min()))
     assert list(found.colours.values()) == [tuple(row) for row in np.rint(255 * share).astype(int).tolist()]
     for wrong in ("3,2", "3,2,9", "red", "3;2;1", "3,2,1,1"):
         outcome = classify(tmp_path, code=2, image=[scene], natural_bands=wrong)

@@ -227,7 +227,7 @@ def test_overviews_have_classes_that_are_there(tmp_path: Path) -> None:
 
 def test_natural_colours() -> None:
     centres = np.array([[0.0, 0.25, 0.0, 0.9], [0.0, 0.75, 1.0, 0.9]])
-    assert natural_colours(centres, (2, 1, 0)) == [(0, 64, 0), (255, 191, 0)]
+    assert natural_colours(centres, (2, 1, 0)) == [(0, 128, 0), (255, 221, 0)]
     assert natural_colours(np.ones((2, 3)), (0, 1, 2)) == [(128, 128, 128)] * 2
 
 

@@ -28,11 +28,12 @@ def natural_colours(centres: Floats, bands: Sequence[int]) -> list[Colour]:
     """A colour for each of the centres (classes, bands) as the eye would see it.
 
     ``bands`` are the places, from 0, of red, green and blue. All three are stretched alike, from the darkest to the
-    brightest centre, so that grey stays grey; where all are alike they are mid-grey.
+    brightest centre, so that grey stays grey, by the square root, so that one bright class leaves the others light
+    enough to be told apart; where all are alike they are mid-grey.
     """
     seen = centres[:, list(bands)]
     low, high = seen.min(), seen.max()
-    share = (seen - low) / (high - low) if high > low else np.full(seen.shape, 0.5)
+    share = np.sqrt((seen - low) / (high - low)) if high > low else np.full(seen.shape, 0.5)
     return [(int(red), int(green), int(blue)) for red, green, blue in np.rint(255 * share)]
 
 
