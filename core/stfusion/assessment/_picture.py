@@ -252,6 +252,8 @@ def curve(
 def _png(figure: Figure) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
+    # Its parts refer to one another, so that their arrays would stay until garbage is looked for.
+    figure.clear()
     return stream.getvalue()
 
 
