@@ -1,4 +1,4 @@
-"""What classification and its assessment cost, beside programs that do the same.
+"""What classification and assessment cost, beside programs that do the same, or the least that it takes.
 
 The start of a program, measured on a tiny case, is set apart from its work on a large one.
 """
@@ -20,6 +20,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 import peer_kmeans
+import peer_read
 from measure import Cost, FailedError, engine, median, program
 from peer_kmeans import RESTARTS, SAMPLE
 from peers import ALONE, plain_environment
@@ -40,7 +41,7 @@ class Task:
 
     ``case`` makes the files of a size in a folder. ``ours`` has the arguments of the engine and ``theirs`` the command,
     each for a folder of files and a path to write to; ``same`` tells, for a folder of files and both paths, whether
-    both wrote the same, or as good.
+    both wrote the same, or as good. Ours has ``threads`` (0: all), theirs one.
     """
 
     title: str
@@ -50,10 +51,11 @@ class Task:
     ours: Callable[[Path, Path], Sequence[object]]
     theirs: Callable[[Path, Path], Sequence[object]]
     same: Callable[[Path, Path, Path], bool]
+    threads: int = 1
 
 
 def measure(folder: Path, repeats: int, tasks: Sequence[Task] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A row for every task, ours and theirs in turn, on one thread each."""
+    """A row for every task, ours and theirs in turn, on one thread each where the task says nothing else."""
     for task in TASKS if tasks is None else tasks:
         row: dict[str, Any] = {"title": task.title, "peer": task.peer, "size": LARGE}
         try:
@@ -98,7 +100,7 @@ def _ratio(turn: Sequence[Cost], what: str) -> float:
 def _ours(task: Task, case: Path, folder: Path) -> Cost:
     output = folder / "ours"
     shutil.rmtree(output, ignore_errors=True)
-    return engine(*task.ours(case, output), "--threads", 1)
+    return engine(*task.ours(case, output), "--threads", task.threads)
 
 
 def _theirs(task: Task, case: Path, folder: Path) -> Cost:
@@ -131,6 +133,20 @@ def class_image(size: int, folder: Path) -> None:
         for band in range(BANDS):
             values = means[fields, band] + random.normal(0, TEXTURE, fields.shape)
             sink.write(np.clip(values, 1, 65_535).astype(np.uint16), band + 1)
+
+
+def fused_image(size: int, folder: Path) -> None:
+    """An image and one that was fused, always the same: fields with a texture, and noise on it."""
+    class_image(size, folder)
+    random = np.random.default_rng(8)
+    with rasterio.open(folder / "image.tif") as source:
+        image = source.read()
+    profile = _profile(size, BANDS, "uint16") | {"nodata": None, "compress": "deflate", "predictor": 2}
+    for name, noise in (("reference", 0), ("fused", TEXTURE // 3)):
+        with rasterio.open(folder / f"{name}.tif", "w", **profile) as sink:
+            for band, values in enumerate(image, 1):
+                error = random.normal(0, noise, values.shape) if noise else 0
+                sink.write(np.clip(values + error, 1, 65_535).astype(np.uint16), band)
 
 
 def _profile(size: int, bands: int, dtype: str) -> dict[str, Any]:
@@ -168,6 +184,12 @@ def same_matrix(case: Path, ours: Path, theirs: Path) -> bool:
     return [list(column) for column in zip(*table, strict=True)] == found
 
 
+def same_bias(case: Path, ours: Path, theirs: Path) -> bool:
+    """Whether our report has the mean difference that reading found."""
+    found = json.loads((ours / "results.json").read_text(encoding="utf-8"))["whole"]["bias"]["mean"]
+    return bool(np.isclose(found, float(theirs.read_text(encoding="utf-8")), rtol=1e-6))
+
+
 TASKS = (
     Task(
         f"K-means classification: six bands, {CLASSES} classes",
@@ -195,5 +217,20 @@ TASKS = (
             case / "reference.tif", "-ref.raster.nodata", 0, "-format", "confusionmatrix", "-out", output,
         ),
         same_matrix,
+    ),
+    Task(
+        "Assess fused image: six bands, all metrics, on all threads",
+        "reading both files, no more (rasterio)",
+        sys.executable,
+        fused_image,
+        lambda case, output: (
+            "assess", "fusion", "--predicted", case / "fused.tif", "--reference", case / "reference.tif",
+            "--out", output,
+        ),
+        lambda case, output: (
+            sys.executable, peer_read.__file__, case / "fused.tif", case / "reference.tif", output,
+        ),
+        same_bias,
+        threads=0,
     ),
 )

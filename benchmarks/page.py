@@ -64,11 +64,11 @@ the whole scene. These fall with the size, since tiles bound the memory; the pub
 
 """
 
-CLASSIFICATION = """## Classification
+CLASSIFICATION = """## Classification and assessment
 
-Both on the same files, one thread each. "Work" is the large case less a tiny one, that is without the start of the
-program; the ratios are theirs by ours. Both results are the same, or ours is as good: the within-class sum of squares
-of K-means is at most a hundredth above that of the plain script, `benchmarks/peer_kmeans.py`.
+Both on the same files, one thread each where nothing else is said. "Work" is the large case less a tiny one, that is
+without the start of the program; the ratios are theirs by ours. Both results are the same, or ours is as good: the
+within-class sum of squares of K-means is at most a hundredth above that of the script, `benchmarks/peer_kmeans.py`.
 
 """
 

@@ -151,6 +151,17 @@ def test_kmeans_is_timed_beside_a_script_and_has_to_be_as_compact(tmp_path, monk
     assert "K-means classification: six bands, 9 classes" in page._classification(rows)
 
 
+def test_an_assessment_is_timed_beside_reading_and_has_to_find_the_same_bias(tmp_path, monkeypatch):
+    monkeypatch.setattr(classification, "LARGE", 256)
+    assessment = classification.TASKS[2]
+    other = replace(assessment, theirs=lambda case, output: (
+        sys.executable, peer_read.__file__, case / "reference.tif", case / "reference.tif", output,
+    ))
+    rows = [row for _, row in classification.measure(tmp_path, 1, [assessment, other])]
+    assert rows[0]["wall_ratio"] > 0
+    assert rows[1]["failed"] == "the two results differ"
+
+
 def test_a_program_that_is_absent_is_said(tmp_path):
     absent = replace(classification.TASKS[0], needs="no-such-program")
     (_, row), = classification.measure(tmp_path, 1, [absent])

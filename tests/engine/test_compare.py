@@ -19,7 +19,7 @@ from matplotlib.image import imread
 
 from makers import FINE, Outcome, Said, read_raster, run_method, write_raster
 from stfusion import job, registry
-from stfusion.assessment import _alone, _compare, _judge, _plan
+from stfusion.assessment import _alone, _compare, _judge, _plan, _thinned
 from stfusion.assessment._measure import Terms, assess
 from stfusion.assessment._metrics import METRICS
 from stfusion.assessment._report import verdict
@@ -251,7 +251,7 @@ def test_judgement_does_not_depend_on_the_tiles(scene: dict[str, str], monkeypat
 
 
 def test_thinned_images_are_a_lattice_of_the_pixels(scene: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_judge, "THINNED", 16)
+    monkeypatch.setattr(_thinned, "MOST", 16)
     monkeypatch.setattr(_judge, "tile_of", lambda *_: (7, 11))
     images = opened({name: scene[name] for name in ("reference", "fine")})
     seen = _judge.survey(quiet(), images["reference"], {"m": images["fine"]}, {"in": images["reference"]}, (0, 1))

@@ -17,9 +17,10 @@ from stfusion.assessment._angles import angles
 from stfusion.assessment._full_resolution import Evidence
 from stfusion.assessment._fusion_images import Images, open_images
 from stfusion.assessment._fusion_report import write_results
-from stfusion.assessment._judge import TRUTH, Thinned, reached, tile_of, valid_pixels
+from stfusion.assessment._judge import TRUTH, blank, reached, tile_of, valid_pixels
 from stfusion.assessment._measure import Facts, Sums, Terms, conclude, measure
 from stfusion.assessment._metrics import ALL, Assessment
+from stfusion.assessment._thinned import Thinned
 from stfusion.assessment._zones import Zoning, open_zones
 from stfusion.errors import UserError
 from stfusion.folder import whole_folder
@@ -183,7 +184,7 @@ def _measure_tiles(
     shape, bands = images.predicted.shape, len(images.predicted.source.bands)
     sums: Sums | None = None
     evidence = Evidence.none(bands)
-    thinned = Thinned([_FUSED] if images.reference is None else [_FUSED, TRUTH], bands, shape)
+    thinned = Thinned([_FUSED] if images.reference is None else [_FUSED, TRUTH], shape, blank(bands))
 
     def compute(tile: Tile) -> _Part:
         found = _measure_tile(tile.inner, images, zoning, facts, terms, thinned, set(rasters))

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning
 
 from stfusion.assessment._accuracy import Accuracy, measure_accuracy
 from stfusion.assessment._confusion import Confusion
 from stfusion.assessment._fused_classes_report import summarise, write_results
 from stfusion.assessment._matching import compare_partitions, match_clusters
-from stfusion.assessment._thinned import Lattice
+from stfusion.assessment._thinned import Thinned
 from stfusion.classification._fit import Fit, Order, Standardisation, fit
 from stfusion.classification._image import Image
 from stfusion.classification._model import Model
@@ -28,15 +25,13 @@ from stfusion.classification._sample import Sample, draw
 from stfusion.errors import UserError
 from stfusion.folder import whole_folder
 from stfusion.raster.source import AlignedSource, Box, Source, align
-from stfusion.raster.tiles import Tile, run_tiles, working_bytes
+from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles
 from stfusion.run import Context
 
 Labels = NDArray[np.uint8]
 
 #: Name of the true image among all.
 TRUTH = ""
-#: Share of the working memory for GDAL's cache.
-_GDAL_SHARE = 0.1
 #: Progress, in per cent, when the samples are drawn and the images are clustered.
 _DRAWN, _CLUSTERED, _COMPARED = 20.0, 60.0, 95.0
 
@@ -94,13 +89,11 @@ def run(context: Context) -> dict[str, Any]:
         The images cannot be used or do not go together.
     """
     output = context.job.outputs["output"]
-    with rasterio.Env(GDAL_CACHEMAX=int(_GDAL_SHARE * working_bytes(context))), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with whole_folder(output, context.stop) as part:
-            study = _study(context)
-            context.reporter.stage("Writing the report", 5, 5)
-            summary = summarise(context, study)
-            write_results(summary, study, part)
+    with bounded_gdal(context), whole_folder(output, context.stop) as part:
+        study = _study(context)
+        context.reporter.stage("Writing the report", 5, 5)
+        summary = summarise(context, study)
+        write_results(summary, study, part)
     best, control = summary["order"][0], summary["control"]["mean_iou"]["mean"]
     context.reporter.log(
         f"Best: {best}, mean IoU {summary['images'][best]['frozen']['mean_iou']:.4f}. "
@@ -204,20 +197,20 @@ def _compare(
     context: Context, images: Mapping[str, Image], model: Model, clusterings: Sequence[_Clustering]
 ) -> Study:
     """Classify every part of every image with all of its centres, and count what the maps have in common."""
-    truth, lattice = images[TRUTH], Lattice.of(images[TRUTH].shape)
-    maps = {name: np.zeros(lattice.shape, np.uint8) for name in images}
+    truth = images[TRUTH]
+    maps = Thinned(images, truth.shape, np.zeros((), np.uint8))
     totals: list[Confusion] = []
 
     def look(tile: Tile) -> _Seen:
         read = {name: image.read(tile.inner) for name, image in images.items()}
         common = np.logical_and.reduce([valid for _, valid in read.values()])
         first = clusterings[0].prediction.of(*read[TRUTH])
-        true, thin, seen = first[0].labels, lattice.thin(tile.inner, common), _Seen([], {}, first)
+        true, seen = first[0].labels, _Seen([], {}, first)
         for each in clusterings:
             labels = each.prediction.of(*read[each.image])[0].labels
             seen.counts.append(Confusion.of(labels[common], true[common]))
             if each.seed is None:
-                seen.maps[each.image] = np.where(thin, lattice.thin(tile.inner, labels), 0).astype(np.uint8)
+                seen.maps[each.image] = maps.pick(tile.inner, np.where(common, labels, 0))
             tile.advance(1 / len(clusterings))
         return seen
 
@@ -225,15 +218,14 @@ def _compare(
         nonlocal totals
         totals = [a + b for a, b in zip(totals, seen.counts, strict=True)] if totals else seen.counts
         clusterings[0].prediction.add(seen.sums)
-        for name, labels in seen.maps.items():
-            lattice.put(maps[name], box, labels)
+        maps.keep(box, seen.maps)
 
     run_tiles(context, truth.shape, truth.part, 0, look, merge, (_CLUSTERED, _COMPARED))
     if not totals[0].total:
         raise UserError(
             f"{truth.title} and the fused images have no valid pixel in common; check their nodata values and masks."
         )
-    return _scored(images, model.counted(clusterings[0].prediction.spectra()), clusterings, totals, maps)
+    return _scored(images, model.counted(clusterings[0].prediction.spectra()), clusterings, totals, maps.images)
 
 
 def _scored(

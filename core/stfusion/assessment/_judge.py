@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 from stfusion.assessment._hypercomplex import BLOCK
 from stfusion.assessment._measure import Facts, Mask, Sums, Terms, conclude, measure
 from stfusion.assessment._metrics import Assessment
+from stfusion.assessment._thinned import Thinned
 from stfusion.raster.source import AlignedSource, Array, Box
 from stfusion.raster.tiles import Tile, run_tiles, tile_shape, working_bytes
 from stfusion.run import Context
@@ -20,8 +21,6 @@ Images = Mapping[str, AlignedSource]
 
 #: Name of the true image among the thinned ones.
 TRUTH = "reference"
-#: Rows and columns of a thinned image at most.
-THINNED = 400
 #: Bytes that measuring a prediction holds at a time: for a pixel and band (the blocks of Q2n), and for a pixel.
 _SCRATCH = (72, 32)
 #: Share of the working memory for the tiles.
@@ -42,26 +41,6 @@ class Survey:
     thinned: Mapping[str, Array]
 
 
-class Thinned:
-    """Images of one shape on a regular lattice of pixels (bands, rows, columns), NaN where they are invalid."""
-
-    def __init__(self, names: Iterable[str], bands: int, shape: tuple[int, int]) -> None:
-        self._step = step = -(-max(shape) // THINNED)
-        size = bands, -(-shape[0] // step), -(-shape[1] // step)
-        self.images = {name: np.full(size, np.nan, np.float32) for name in names}
-
-    def pick(self, box: Box, image: Array) -> Array:
-        """The pixels of the lattice of an image whose first pixel is that of the window."""
-        rows, columns = box.shape
-        return image[:, -box.top % self._step : rows : self._step, -box.left % self._step : columns : self._step].copy()
-
-    def keep(self, box: Box, found: Mapping[str, Array]) -> None:
-        """Keep what was picked in a window of the images by name."""
-        top, left = -(-box.top // self._step), -(-box.left // self._step)
-        for name, values in found.items():
-            self.images[name][:, top : top + values.shape[1], left : left + values.shape[2]] = values
-
-
 class _Seen(NamedTuple):
     """What is seen of a tile: facts, valid pixels of the truth and of it and each prediction, thinned images."""
 
@@ -76,7 +55,7 @@ def survey(
     """Read every image once; ``others`` are only thinned. ``span`` is the progress at the begin and the end."""
     images = {TRUTH: truth, **predictions, **others}
     bands = len(truth.source.bands)
-    thinned = Thinned(images, bands, truth.shape)
+    thinned = Thinned(images, truth.shape, blank(bands))
     facts, counts = Facts.of(np.empty((bands, 0, 0)), np.empty((0, 0), bool)), Counter[str]()
 
     def look(tile: Tile) -> _Seen:
@@ -137,6 +116,11 @@ def judge(
 def reached(own: Box, terms: Terms, shape: tuple[int, int]) -> Box:
     """A part of an image of this shape with the pixels that the windows beginning in it reach."""
     return Box(own.top, min(own.bottom + terms.reach, shape[0]), own.left, min(own.right + terms.reach, shape[1]))
+
+
+def blank(bands: int) -> Array:
+    """A pixel that is invalid."""
+    return np.full(bands, np.nan, np.float32)
 
 
 def valid_pixels(image: Array) -> Mask:

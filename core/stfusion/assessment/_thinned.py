@@ -1,36 +1,41 @@
-"""A thinned image, gathered from parts: every so many rows and columns of the whole."""
+"""Thinned images, gathered from parts: every so many rows and columns of the whole."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stfusion.raster.source import Box
 
-#: Rows and columns of a thinned image at most.
-THINNED = 400
-Values = TypeVar("Values", bound=np.generic)
+#: Rows and columns of a thinned image at most, where nothing else is asked for.
+MOST = 400
 
 
-class Lattice(NamedTuple):
-    """Pixels at every ``step`` of the rows and columns, and how many rows and columns these are."""
+class Thinned:
+    """Images of one shape (rows, columns) by name, on a regular lattice of pixels.
 
-    step: int
-    shape: tuple[int, int]
+    ``blank`` is what a pixel holds before it is known: a number, or an array of one for each band. ``most`` is the
+    number of rows and columns that a thinned image has at most.
+    """
 
-    @classmethod
-    def of(cls, shape: tuple[int, int], most: int = THINNED) -> Lattice:
-        """The finest lattice of an image (rows, columns) that is no larger than ``most`` rows and columns."""
-        step = -(-max(shape) // most)
-        return cls(step, (-(-shape[0] // step), -(-shape[1] // step)))
+    def __init__(
+        self, names: Iterable[str], shape: tuple[int, int], blank: NDArray[Any], most: int | None = None
+    ) -> None:
+        self._step = step = -(-max(shape) // (most or MOST))
+        size = -(-shape[0] // step), -(-shape[1] // step)
+        self.images = {name: np.tile(blank[..., None, None], size) for name in names}
 
-    def thin(self, box: Box, values: NDArray[Values]) -> NDArray[Values]:
-        """The values of a part (..., rows, columns) that lie on the lattice."""
-        return values[..., -box.top % self.step :: self.step, -box.left % self.step :: self.step]
+    def pick(self, box: Box, image: NDArray[Any]) -> NDArray[Any]:
+        """The pixels of the lattice of an image (..., rows, columns) whose first pixel is that of the window."""
+        (rows, columns), step = box.shape, self._step
+        return image[..., -box.top % step : rows : step, -box.left % step : columns : step].copy()
 
-    def put(self, whole: NDArray[Any], box: Box, values: NDArray[Any]) -> None:
-        """Put the thinned values of a part in their place in the thinned image."""
-        top, left = -(-box.top // self.step), -(-box.left // self.step)
-        whole[..., top : top + values.shape[-2], left : left + values.shape[-1]] = values
+    def keep(self, box: Box, found: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what was picked in a window of the images by name."""
+        top, left = -(-box.top // self._step), -(-box.left // self._step)
+        for name, values in found.items():
+            rows, columns = values.shape[-2:]
+            self.images[name][..., top : top + rows, left : left + columns] = values

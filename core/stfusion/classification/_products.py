@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stfusion.assessment._thinned import Lattice
+from stfusion.assessment._thinned import Thinned
 from stfusion.classification._image import Image
 from stfusion.classification._model import Model
 from stfusion.classification._paletted import pixel_area, style, table
@@ -77,19 +77,18 @@ def _classify(
     context: Context, image: Image, model: Model, labels: Output, certainty: Output | None, span: tuple[float, float]
 ) -> tuple[Labels, Spectra]:
     """Classify and write the parts; the map on a regular lattice of pixels, for a picture, and the spectra."""
-    lattice = Lattice.of(image.shape, _THINNED)
-    thinned = np.zeros(lattice.shape, np.uint8)
+    thinned = Thinned([""], image.shape, np.zeros((), np.uint8), _THINNED)
 
     def write(box: Box, part: Classified) -> None:
         labels.write_stored(box, part.labels[None])
         if certainty is not None and part.certainty is not None:
             certainty.write_stored(box, part.certainty[::-1])
-        lattice.put(thinned, box, lattice.thin(box, part.labels))
+        thinned.keep(box, {"": thinned.pick(box, part.labels)})
 
     spectra = classify(
         context, image, model.centres, model.scaling.scale, write, span, certainty=certainty is not None
     )
-    return thinned, spectra
+    return thinned.images[""], spectra
 
 
 def _say(context: Context, model: Model) -> None:
