@@ -155,7 +155,7 @@ def test_an_assessment_is_timed_beside_reading_and_has_to_find_the_same_bias(tmp
     monkeypatch.setattr(classification, "LARGE", 256)
     assessment = classification.TASKS[2]
     other = replace(assessment, theirs=lambda case, output: (
-        sys.executable, peer_read.__file__, case / "reference.tif", case / "reference.tif", output,
+        sys.executable, classification.peer_read.__file__, case / "reference.tif", case / "reference.tif", output,
     ))
     rows = [row for _, row in classification.measure(tmp_path, 1, [assessment, other])]
     assert rows[0]["wall_ratio"] > 0
