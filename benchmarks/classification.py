@@ -61,7 +61,7 @@ def measure(folder: Path, repeats: int, tasks: Sequence[Task] | None = None) -> 
         try:
             if shutil.which(task.needs) is None:
                 raise FailedError(f"{task.needs} is not on the path; install it with the system's package manager")
-            row |= _in_turn(task, folder / "classification", repeats)
+            row |= _in_turn(task, folder / "classification" / task.case.__name__, repeats)
         except FailedError as why:
             row |= {"failed": str(why)}
         yield f"{task.title} | {task.peer}", row

@@ -157,8 +157,9 @@ def test_an_assessment_is_timed_beside_reading_and_has_to_find_the_same_bias(tmp
     other = replace(assessment, theirs=lambda case, output: (
         sys.executable, classification.peer_read.__file__, case / "reference.tif", case / "reference.tif", output,
     ))
-    rows = [row for _, row in classification.measure(tmp_path, 1, [assessment, other])]
+    rows = [row for _, row in classification.measure(tmp_path, 1, [assessment, other, classification.TASKS[0]])]
     assert rows[0]["wall_ratio"] > 0
+    assert rows[2]["wall_ratio"] > 0
     assert rows[1]["failed"] == "the two results differ"
 
 

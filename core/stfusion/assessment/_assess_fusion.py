@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -10,8 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
-import rasterio
-from rasterio.errors import NotGeoreferencedWarning
 
 from stfusion.assessment._angles import angles
 from stfusion.assessment._full_resolution import Evidence
@@ -28,7 +25,7 @@ from stfusion.fusion._scene import reflectance_unit
 from stfusion.raster.output import Content, Output, provenance
 from stfusion.raster.source import Array, Box
 from stfusion.raster.style import DIVERGING, SEQUENTIAL, ramp
-from stfusion.raster.tiles import Tile, run_tiles, working_bytes
+from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles
 from stfusion.run import Context
 
 #: Name of the fused image among the thinned ones.
@@ -77,8 +74,7 @@ def run(context: Context) -> dict[str, Any]:
         The layers cannot be used, or do not go together.
     """
     output = context.job.outputs["output"]
-    with rasterio.Env(GDAL_CACHEMAX=int(_GDAL_SHARE * working_bytes(context))), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with bounded_gdal(context, _GDAL_SHARE):
         context.reporter.stage("Opening and checking the images", 1, 4)
         images = open_images(context)
         zoning = open_zones(context, images.predicted.source)

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stfusion.assessment._angles import angles
+from stfusion.assessment._filters import SSIM_WINDOW
 from stfusion.assessment._hypercomplex import BLOCK, moments, q2n
 from stfusion.assessment._metrics import ALL, METRICS, UIQI_WINDOW, Assessment, Metric, Score
-from stfusion.assessment._windows import EDGE_WINDOW, SSIM_WINDOW, TEXTURE_WINDOW, TOTALS, band_sums, ranges, whole
+from stfusion.assessment._windows import EDGE_WINDOW, TEXTURE_WINDOW, TOTALS, band_sums, ranges, whole
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

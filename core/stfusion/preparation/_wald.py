@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
-import rasterio
 from affine import Affine
 from odc.geo.geobox import GeoBox
-from rasterio.errors import NotGeoreferencedWarning
 
 from stfusion.errors import UserError
 from stfusion.raster.mtf import PANCHROMATIC, SENSORS, gains_of
 from stfusion.raster.output import Output, provenance
 from stfusion.raster.resolution import REACH, Filter, bicubic_filter, box_filter, mtf_filter, read_beyond, reduce
 from stfusion.raster.source import AlignedSource, Array, Box, Source, align, pixel_ratio, same_pixels
-from stfusion.raster.tiles import Tile, run_tiles, tile_shape, working_bytes
+from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape, working_bytes
 from stfusion.run import Context
 
 #: Shares of the working memory for GDAL's cache and for the tiles.
@@ -36,9 +33,7 @@ def run(context: Context) -> dict[str, Any]:
     UserError
         The images do not go together, their ratio is unknown or none of whole pixels, or nothing would be left.
     """
-    cache = int(_GDAL_SHARE * working_bytes(context))
-    with rasterio.Env(GDAL_CACHEMAX=cache), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with bounded_gdal(context, _GDAL_SHARE):
         titles = {role.id: role.title for role in context.method.roles}
         images = {name: Source(titles[name], given) for name, given in context.job.inputs.items()}
         image, pan = images["multispectral"], images.get("pan")

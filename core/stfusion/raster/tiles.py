@@ -20,8 +20,6 @@ from stfusion.run import Context
 
 #: What Python, GDAL and the compiled kernels take before the first pixel.
 BASE_BYTES = 320 * 2**20
-#: Share of the memory for pixels that GDAL's cache gets.
-_GDAL_SHARE = 0.1
 Result = TypeVar("Result")
 
 _LARGEST = 1024
@@ -83,13 +81,13 @@ def working_bytes(context: Context) -> int:
 
 
 @contextmanager
-def bounded_gdal(context: Context) -> Iterator[int]:
-    """GDAL with a cache that is a share of the memory for pixels, which is given (bytes).
+def bounded_gdal(context: Context, share: float = 0.1) -> Iterator[int]:
+    """GDAL with a cache that is a share (0..1) of the memory for pixels, which is given (bytes).
 
     An image without a place in the world is allowed, and nothing is said about it.
     """
     working = working_bytes(context)
-    with rasterio.Env(GDAL_CACHEMAX=int(_GDAL_SHARE * working)), warnings.catch_warnings():
+    with rasterio.Env(GDAL_CACHEMAX=int(share * working)), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield working
 
