@@ -237,7 +237,7 @@ def _limits(rows: Rows) -> str:
         if "files_left" in row:
             facts.append(f"files left: {', '.join(row['files_left']) or 'none'}")
         lines.append(f"* {name}: {', '.join(facts)}.\n")
-    return "## Overhead, cancel and large scenes\n\n" + "".join(lines)
+    return "## Overhead, cancel and large scenes\n\n" + "".join(lines) + "\n"
 
 
 def _classification(rows: Iterable[Row]) -> str:

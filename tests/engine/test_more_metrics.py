@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
-from skimage.metrics import peak_signal_noise_ratio
+from sewar import full_ref
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn.metrics import r2_score
 
 import literal_full_resolution as literal
@@ -50,6 +51,24 @@ def test_scores_that_are_known(bands, change, scores):
     found = assess(truth + noise if change is None else change(truth), truth, ROUNDED)
     for name, value in scores.items():
         assert found[name].mean == pytest.approx(value, abs=6e-7), name
+
+
+def test_scores_are_those_of_other_packages():
+    predicted, truth = pair()
+    found = assess(predicted, truth, Terms(4, window=7, peak=0.9, metrics=tuple(ALL)))
+    images = [np.moveaxis(image.astype(np.float64), 0, 2) for image in (truth, predicted)]
+    theirs = {
+        "sam": np.rad2deg(full_ref.sam(*images)), "rmse_pooled": full_ref.rmse(*images),
+        "psnr_pooled": full_ref.psnr(*images, MAX=0.9),
+        "ergas": full_ref.ergas(*images, r=1 / 4), "ergas_inverse": full_ref.ergas(*images, r=4),
+        # The quality index is the similarity of plain windows without its constants.
+        "uiqi": np.mean([
+            structural_similarity(fact, guess, win_size=7, K1=0, K2=0, data_range=1, use_sample_covariance=False)
+            for fact, guess in zip(truth.astype(np.float64), predicted.astype(np.float64), strict=True)
+        ]),
+    }
+    for name, value in theirs.items():
+        assert found[name].mean == pytest.approx(value, rel=1e-9), name
 
 
 def test_an_image_that_is_not_of_whole_blocks_is_mirrored():
