@@ -24,6 +24,7 @@ from stfusion.folder import whole_folder
 from stfusion.fusion._scene import reflectance_unit
 from stfusion.raster.output import Content, Output, provenance
 from stfusion.raster.source import Array, Box
+from stfusion.raster.statistics import part_shape
 from stfusion.raster.style import DIVERGING, SEQUENTIAL, ramp
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles
 from stfusion.run import Context
@@ -32,6 +33,8 @@ from stfusion.run import Context
 _FUSED = "predicted"
 #: Share of the working memory for GDAL's cache.
 _GDAL_SHARE = 0.4
+#: Rows and columns of a part that tells about how large values are.
+_PART = 256
 #: Progress, in per cent, at the end of the first look at the images and of measuring them.
 _SURVEYED, _MEASURED = 25.0, 90.0
 #: Percentile of the errors and angles that gets the last colour of a layer.
@@ -104,8 +107,8 @@ def run(context: Context) -> dict[str, Any]:
 def _measured(context: Context, images: Images, zoning: Zoning | None, rasters: Mapping[str, Output]) -> Found:
     """Find what the metrics depend on, and then measure every tile."""
     context.reporter.stage("Looking at the images", 2, 4)
-    facts = _facts(context, images)
-    terms = _terms(context, images)
+    facts, seen = _facts(context, images)
+    terms = _terms(context, images, seen)
     context.reporter.stage("Measuring", 3, 4)
     sums, evidence, thinned = _measure_tiles(context, images, zoning, facts, terms, rasters)
     some = sums.count("pixels") if sums else evidence.some or np.isfinite(thinned[_FUSED]).any()
@@ -121,28 +124,40 @@ def _measured(context: Context, images: Images, zoning: Zoning | None, rasters: 
     return found
 
 
-def _facts(context: Context, images: Images) -> Facts:
-    """What has to be known of the reference: all of it where SSIM takes its range, else a mean near the true one."""
+def _facts(context: Context, images: Images) -> tuple[Facts, Array]:
+    """What has to be known of the reference, and a part of it, or a thinned image, by which its unit is told.
+
+    All of it is read where SSIM takes its range; else a part is, whose mean is near the true one.
+    """
     truth = images.reference or images.predicted
     if images.reference is None or context.options["data_range"]:
-        values = truth.source.sample.values
-        return Facts.of(values, valid_pixels(values))
-    facts = Facts.of(np.empty((len(truth.source.bands), 0, 0), np.float32), np.empty((0, 0), bool))
+        values = truth.read(_middle(truth.shape))
+        return Facts.of(values, valid_pixels(values)), values
+    bands = len(truth.source.bands)
+    facts = Facts.of(np.empty((bands, 0, 0), np.float32), np.empty((0, 0), bool))
+    thinned = Thinned([TRUTH], truth.shape, blank(bands))
 
-    def look(tile: Tile) -> Facts:
+    def look(tile: Tile) -> tuple[Facts, dict[str, Array]]:
         values = truth.read(tile.inner)
         valid = valid_pixels(values) & valid_pixels(images.predicted.read(tile.inner))
         tile.advance(1.0)
-        return Facts.of(values, valid)
+        return Facts.of(values, valid), {TRUTH: thinned.pick(tile.inner, values)}
 
-    def merge(box: Box, found: Facts) -> None:
+    def merge(box: Box, found: tuple[Facts, dict[str, Array]]) -> None:
         nonlocal facts
-        facts += found
+        facts += found[0]
+        thinned.keep(box, found[1])
 
-    run_tiles(context, truth.shape, _tile(context, images), 0, look, merge, (0.0, _SURVEYED))
+    run_tiles(context, truth.shape, part_shape(truth), 0, look, merge, (0.0, _SURVEYED))
     if not facts.count:
         _refuse_empty(images)
-    return facts
+    return facts, thinned.images[TRUTH]
+
+
+def _middle(shape: tuple[int, int]) -> Box:
+    """A part in the middle of an image."""
+    top, left = (max(0, (side - _PART) // 2) for side in shape)
+    return Box(top, min(top + _PART, shape[0]), left, min(left + _PART, shape[1]))
 
 
 def _refuse_empty(images: Images) -> NoReturn:
@@ -160,12 +175,12 @@ def _tile(context: Context, images: Images) -> tuple[int, int]:
     return tile_of(context, images.predicted.shape, bands, images.number, images.margin)
 
 
-def _terms(context: Context, images: Images) -> Terms:
-    """What the metrics depend on, from the options."""
+def _terms(context: Context, images: Images, seen: Array) -> Terms:
+    """What the metrics depend on, from the options and from values that were seen of the reference."""
     data_range, unit = float(context.options["data_range"]), float(context.options["unit"])
     peak = data_range or None
-    if peak is None and images.reference is not None and not np.isnan(images.reference.source.sample.values).all():
-        peak = reflectance_unit(context, images.reference.source)
+    if peak is None and images.reference is not None and not np.isnan(seen).all():
+        peak = reflectance_unit(context, images.reference.source, seen)
     return Terms(
         images.ratio, unit or 1.0, int(context.options["window"]), data_range or None, peak,
         bool(context.options["whole_numbers"]), tuple(ALL),

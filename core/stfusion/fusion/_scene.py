@@ -262,12 +262,16 @@ def check_window(window: int, scene: Scene) -> None:
         )
 
 
-def reflectance_unit(context: Context, fine: Source) -> float:
-    """The value of reflectance 1: the user's, else a guess from the values of the fine image that is reported."""
+def reflectance_unit(context: Context, fine: Source, values: Array | None = None) -> float:
+    """The value of reflectance 1: the user's, else a guess from the values of the fine image that is reported.
+
+    ``values`` are some of its values where they were read already, NaN where they are invalid.
+    """
     given = float(context.options["unit"])
     if given > 0:
         return given
-    values = fine.sample.values
+    if values is None:
+        values = fine.sample.values
     low, high = np.percentile(values[~np.isnan(values)], (2, 98))
     if high <= 2:
         return 1.0
