@@ -199,7 +199,8 @@ def _by_value(rows: Sequence[Row], what: str, cell: Callable[[Row], str]) -> str
         (_title(method), *(cells.get((method, value), "") for value in values))
         for method in dict.fromkeys(row["method"] for row in chosen)
     ]
-    return _table(("Method", *map(str, values)), lines)
+    failed = (f"{_title(row['method'])}, {row['value']}: {row['failed']}\n\n" for row in chosen if "failed" in row)
+    return _table(("Method", *map(str, values)), lines) + "".join(failed)
 
 
 def _memory(rows: Sequence[Row]) -> str:
