@@ -202,17 +202,24 @@ def _compare(
     totals: list[Confusion] = []
 
     def look(tile: Tile) -> _Seen:
-        read = {name: image.read(tile.inner) for name, image in images.items()}
-        common = np.logical_and.reduce([valid for _, valid in read.values()])
-        first = clusterings[0].prediction.of(*read[TRUTH])
-        true, seen = first[0].labels, _Seen([], {}, first)
-        for each in clusterings:
-            labels = each.prediction.of(*read[each.image])[0].labels
-            seen.counts.append(Confusion.of(labels[common], true[common]))
-            if each.seed is None:
-                seen.maps[each.image] = maps.pick(tile.inner, np.where(common, labels, 0))
-            tile.advance(1 / len(clusterings))
-        return seen
+        # Image by image, since all of them at once may be more than the memory holds; their maps are bytes.
+        common, found = np.ones(tile.inner.shape, bool), dict[int, Any]()
+        for name, image in images.items():
+            values, valid = image.read(tile.inner)
+            common &= valid
+            for place, each in enumerate(clusterings):
+                if each.image == name:
+                    found[place] = each.prediction.of(values, valid)
+                    tile.advance(1 / len(clusterings))
+        labels = [found[place][0].labels for place in range(len(clusterings))]
+        return _Seen(
+            [Confusion.of(each[common], labels[0][common]) for each in labels],
+            {
+                each.image: maps.pick(tile.inner, np.where(common, own, 0))
+                for each, own in zip(clusterings, labels, strict=True) if each.seed is None
+            },
+            found[0],
+        )
 
     def merge(box: Box, seen: _Seen) -> None:
         nonlocal totals
