@@ -18,9 +18,10 @@ from affine import Affine
 from matplotlib.image import imread
 
 from makers import FINE, Outcome, Said, read_raster, run_method, write_raster
+from measured import assess
 from stfusion import job, registry
 from stfusion.assessment import _alone, _compare, _judge, _plan, _thinned
-from stfusion.assessment._measure import Terms, assess
+from stfusion.assessment._measure import Terms
 from stfusion.assessment._metrics import METRICS
 from stfusion.assessment._report import verdict
 from stfusion.errors import UserError

@@ -10,7 +10,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn.metrics import r2_score
 
 import literal_full_resolution as literal
-from stfusion.assessment._measure import Facts, Terms, assess, conclude, measure
+from measured import assess
+from stfusion.assessment._measure import Facts, Terms, conclude, measure
 from stfusion.assessment._metrics import ALL, METRICS, MORE, OTHER
 from test_metrics import pair, pattern
 

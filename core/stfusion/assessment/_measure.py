@@ -379,26 +379,3 @@ def _without_mean(name: str, band: int, sums: Sums, facts: Facts) -> str | None:
     if name in _WITH_RATIO and not mean.any():
         return "the mean is 0 in every band"
     return None
-
-
-def assess(predicted: NDArray[Any], truth: NDArray[Any], terms: Terms | None = None) -> Assessment:
-    """Compare a prediction with the truth where both are valid in all bands.
-
-    Parameters
-    ----------
-    predicted, truth
-        Arrays (bands, rows, columns) of floats in the same unit; NaN stands for no data.
-    terms
-        As for :func:`conclude`.
-
-    Raises
-    ------
-    ValueError
-        The arrays are not both (bands, rows, columns) of one shape.
-    """
-    if predicted.shape != truth.shape or truth.ndim != 3:
-        raise ValueError(f"Images of shapes {predicted.shape} and {truth.shape} cannot be compared.")
-    terms = terms or Terms()
-    valid = np.isfinite(predicted).all(0) & np.isfinite(truth).all(0)
-    facts = Facts.of(truth, valid)
-    return conclude(measure(predicted, truth, valid, valid.shape, facts, terms), facts, valid.size, terms)
