@@ -45,6 +45,7 @@ _G0, _G1, _G2, _G3, _G4, _G5 = (float(value) for value in _GAUSSIAN[: SSIM_WINDO
 
 @compiled
 def multiply(a: Floats, b: Floats, rows: int, columns: int, out: Floats) -> None:
+    """Products of two blocks, pixel by pixel."""
     for i in range(rows):
         for j in range(columns):
             o = np.uint64(i) * S + np.uint64(j)
@@ -53,6 +54,7 @@ def multiply(a: Floats, b: Floats, rows: int, columns: int, out: Floats) -> None
 
 @compiled
 def add_squares(a: Floats, b: Floats, rows: int, columns: int, out: Floats) -> None:
+    """Sums of the squares of two blocks, pixel by pixel."""
     for i in range(rows):
         for j in range(columns):
             o = np.uint64(i) * S + np.uint64(j)
