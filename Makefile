@@ -88,7 +88,7 @@ $(ENGINE_READY): core/requirements.txt
 .PHONY: dev
 dev: $(DEV_READY) ## Add the packages of the tests and checks to .venv
 
-$(DEV_READY): $(ENGINE_READY) requirements-dev.txt
+$(DEV_READY): $(ENGINE_READY) requirements-dev.txt core/requirements-networks.txt
 	$(ENGINE) $(PIP) -r requirements-dev.txt
 	touch $@
 

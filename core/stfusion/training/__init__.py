@@ -1,0 +1,1 @@
+"""Training of networks: data sets, the trainer, what it remembers and what it reports."""
