@@ -7,6 +7,7 @@ its parts, the fusion asks it for predictions, and neither knows which network i
 from __future__ import annotations
 
 import importlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -73,16 +74,28 @@ class Batch:
         images = [fine + (self.target - coarse) for fine, coarse in zip(self.fine, self.coarse, strict=True)]
         if len(images) == 1:
             return images[0]
-        weights = [1 / (_mean_around((self.target - coarse).abs()) + _SMALLEST_CHANGE) for coarse in self.coarse]
-        total = sum(weights[1:], weights[0])
-        return sum((image * weight / total for image, weight in zip(images, weights, strict=True)),
-                   torch.zeros_like(self.target))
+        return weighted(images, [self.target - coarse for coarse in self.coarse])
+
+
+def weighted(images: list[Tensor], changes: list[Tensor], decisive: float = math.inf) -> Tensor:
+    """Two images of one date mixed by how little changed, around every pixel, since the pair that each stems from.
+
+    The weights are inverse to the mean of the absolute ``changes`` in a window of 31 pixels, band by band. Where these
+    means differ by more than ``decisive``, in normalised units, only the image with the smaller one counts
+    (Huang and Song 2012, the rule for their weights).
+    """
+    one, two = (_mean_around(change.abs()) for change in changes)
+    weight = (two + _SMALLEST_CHANGE) / (one + two + 2 * _SMALLEST_CHANGE)
+    weight = torch.where(one - two > decisive, 0.0, torch.where(two - one > decisive, 1.0, weight))
+    return torch.lerp(images[1], images[0], weight)
 
 
 def _mean_around(values: Tensor) -> Tensor:
-    return functional.avg_pool2d(
-        values, _WEIGHT_WINDOW, stride=1, padding=_WEIGHT_WINDOW // 2, count_include_pad=False
-    )
+    for window in ((_WEIGHT_WINDOW, 1), (1, _WEIGHT_WINDOW)):
+        values = functional.avg_pool2d(
+            values, window, stride=1, padding=(window[0] // 2, window[1] // 2), count_include_pad=False
+        )
+    return values
 
 
 @dataclass(frozen=True)
@@ -127,14 +140,17 @@ class Network(nn.Module, ABC):
     """A fusion network with its recipe.
 
     ``net`` is what predicts, and what a checkpoint keeps, under the names of the public code. ``symmetric`` says
-    whether images are scaled to -1..1 (else to 0..1). ``pairs`` are the numbers of pairs that it can be built for.
+    whether images are scaled to -1..1 (else to 0..1). ``pairs`` are the numbers of pairs that it can be built for,
+    ``targets`` the forms' targets; ``channels_last`` whether a processor is faster with the channels as the last axis.
     """
 
     id: ClassVar[str]
     pairs: ClassVar[tuple[int, ...]] = (1,)
+    targets: ClassVar[tuple[str, ...]] = ("image", "residual")
     needs_coarse: ClassVar[bool] = True
     symmetric: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False
+    channels_last: ClassVar[bool] = False
     layout: ClassVar[Layout]
     stages: ClassVar[tuple[Stage, ...]] = (Stage("network", ("net",)),)
 
@@ -142,6 +158,10 @@ class Network(nn.Module, ABC):
 
     def __init__(self, form: Form) -> None:
         super().__init__()
+        if form.pairs not in self.pairs:
+            raise ValueError(f"{self.id} is built for {' or '.join(map(str, self.pairs))} pairs, not for {form.pairs}")
+        if form.target not in self.targets:
+            raise ValueError(f"{self.id} gives an {self.targets[0]}; it has no form that gives a {form.target}")
         self.form = form
 
     @abstractmethod

@@ -1,0 +1,116 @@
+"""Tiny batches for the tests of the fusion networks, and a loop that trains one by its own recipe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from stfusion.networks._network import Batch, Form, Network, network_class
+
+
+def built(name: str, seed: int = 1, **form: object) -> Network:
+    """A network by its id with reproducible weights; of one band and small, unless told otherwise."""
+    torch.manual_seed(seed)
+    return network_class(name)(Form(**{"bands": 1, "size": "small", **form}))
+
+
+def images(count: int, bands: int, rows: int, columns: int, seed: int) -> Tensor:
+    """Smooth fields with fields of a few pixels on top, within about 0.1 to 0.6."""
+    random = torch.Generator().manual_seed(seed)
+
+    def field(cell: int) -> Tensor:
+        shape = (count, bands, rows // cell + 2, columns // cell + 2)
+        return functional.interpolate(torch.rand(shape, generator=random), (rows, columns), mode="bilinear")
+
+    return 0.1 + 0.3 * field(16) + 0.2 * field(4)
+
+
+def batch_for(network: Network, count: int = 2, rows: int = 32, columns: int = 32, seed: int = 0) -> Batch:
+    """Patches as the network takes them, with their truth: every date changes smoothly, coarse images are blurred."""
+    bands, scale = network.form.bands, (lambda image: 2 * image - 1) if network.symmetric else (lambda image: image)
+    first = images(count, bands, rows, columns, seed)
+    later = [images(count, bands, rows, columns, seed + date) for date in range(1, network.form.pairs + 1)]
+    truth, *others = (first + 0.3 * (image - first) for image in later)
+    dates = [first, *others]
+    return Batch(
+        fine=tuple(scale(image) for image in dates),
+        coarse=tuple(scale(blurred(image)) for image in dates) if network.needs_coarse else (),
+        target=scale(blurred(truth)),
+        truth=scale(truth),
+    )
+
+
+def blurred(image: Tensor, cell: int = 8) -> Tensor:
+    """A coarse image upsampled to the fine grid."""
+    rows, columns = image.shape[-2:]
+    means = functional.interpolate(image, (-(-rows // cell), -(-columns // cell)), mode="area")
+    return functional.interpolate(means, (rows, columns), mode="bilinear")
+
+
+def overfit(network: Network, batch: Batch, steps: int, rate: float | None = None) -> dict[str, list[dict[str, float]]]:
+    """Train by the network's own recipe, ``steps`` in every stage; the losses of every step by part.
+
+    ``rate`` replaces the rates of the recipe, which are meant for thousands of steps.
+    """
+    history: dict[str, list[dict[str, float]]] = {}
+    network.train()
+    for stage in network.stages:
+        optimisers = {part: network.optimiser(part) for part in stage.parts}
+        for optimiser in optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = rate or group["lr"]
+        for _ in range(steps):
+            for part, optimiser in optimisers.items():
+                optimiser.zero_grad()
+                losses = network(part, batch)
+                torch.stack(list(losses.values())).sum().backward()
+                nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], 1.0)
+                optimiser.step()
+                network.after_step(part)
+                history.setdefault(part, []).append({name: loss.item() for name, loss in losses.items()})
+    network.eval()
+    return history
+
+
+def fell(losses: list[dict[str, float]], name: str | None = None) -> float:
+    """How many times a loss, or the sum of all, became smaller; its smallest of the last five counts."""
+    values = [step[name] if name else sum(step.values()) for step in losses]
+    return values[0] / min(values[-5:])
+
+
+def error(network: Network, batch: Batch) -> float:
+    """Mean square error of the prediction of the batch's truth."""
+    with torch.inference_mode():
+        return functional.mse_loss(network.predict(batch), batch.truth).item()
+
+
+def reach(network: Network, batch: Batch, row: int, column: int) -> int:
+    """How far from a pixel of the inputs its influence on the prediction is felt, in rows or columns."""
+    changed = batch.map(Tensor.clone)
+    for image in (*changed.fine, *changed.coarse, changed.target):
+        image[..., row, column] += 0.5
+    with torch.inference_mode():
+        difference = (network.predict(changed) - network.predict(batch)).abs().amax((0, 1))
+    where = (difference > 1e-6).nonzero()
+    return int((where - torch.tensor([row, column])).abs().max()) if len(where) else 0
+
+
+def unlike_in_part(network: Network, batch: Batch, top: int, left: int, rows: int, columns: int, margin: int) -> float:
+    """The largest difference between a prediction and the prediction of a part of it, ``margin`` away from its edge."""
+    part = batch.map(lambda image: image[..., top : top + rows, left : left + columns])
+    with torch.inference_mode():
+        whole, cut = network.predict(batch), network.predict(part)
+    inside = whole[..., top : top + rows, left : left + columns] - cut
+    return inside[..., margin : rows - margin, margin : columns - margin].abs().max().item()
+
+
+def learnt_from_nothing(network: Network, part: str, batch: Batch) -> float:
+    """The largest gradient of any weight that a part learns, from a batch of which no pixel is valid: 0."""
+    batch = replace(batch, valid=torch.zeros_like(batch.target[:, :1], dtype=torch.bool))
+    network.zero_grad()
+    torch.stack(list(network(part, batch).values())).sum().backward()
+    learnt = [weight for group in network.optimiser(part).param_groups for weight in group["params"]]
+    return max(weight.grad.abs().max().item() for weight in learnt if weight.grad is not None)
