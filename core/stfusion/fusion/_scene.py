@@ -59,6 +59,7 @@ class Patch:
 class Scene:
     """One or two pairs and the coarse image of the target date, on one grid.
 
+    There is no pair where a method takes a fine image without a coarse one.
     ``classes`` and ``objects`` are maps of the user's; ``images`` are all other inputs by their roles.
     """
 
@@ -105,9 +106,7 @@ def open_scene(context: Context, cache_bytes: int) -> Scene:
     share = cache_bytes // len(sources)
     images = {name: _align(context, source, fine, sensors[name], share) for name, source in sources.items()}
     _check_values(context, sources)
-    pairs = [Pair(images["fine"], images["coarse"])]
-    if "fine2" in images:
-        pairs.append(Pair(images["fine2"], images["coarse2"]))
+    pairs = [Pair(images[f"fine{n}"], images[f"coarse{n}"]) for n in ("", "2") if f"coarse{n}" in images]
     classes, objects = (_map(opened.get(name), fine) for name in ("class_map", "object_map"))
     return Scene(fine, pairs, images["target"], classes, objects, images)
 

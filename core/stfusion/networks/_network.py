@@ -103,13 +103,14 @@ class Sampling:
     """How a diffusion model draws an image: ``steps`` of a ``sampler``, with fields of standard normal noise.
 
     ``noise(step)`` gives the field (n, bands, rows, columns) of a step, 0 for the one to begin with; ``eta`` is the
-    share of fresh noise in the steps of DDIM (0: none).
+    share of fresh noise in the steps of DDIM (0: none). ``on_step`` is called whenever the network has been asked.
     """
 
     noise: Callable[[int], Tensor]
     steps: int = 10
     sampler: Literal["ddim", "ddpm"] = "ddim"
     eta: float = 0.0
+    on_step: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,8 @@ class Network(nn.Module, ABC):
 
     ``net`` is what predicts, and what a checkpoint keeps, under the names of the public code. ``symmetric`` says
     whether images are scaled to -1..1 (else to 0..1). ``pairs`` are the numbers of pairs that it can be built for,
-    ``targets`` the forms' targets; ``channels_last`` whether a processor is faster with the channels as the last axis.
+    ``targets`` the forms' targets; ``channels_last`` whether a processor is faster with the channels as the last axis, and
+    ``pixel_bytes`` the memory that a prediction takes for every pixel of a patch, in the published size.
     """
 
     id: ClassVar[str]
@@ -151,6 +153,7 @@ class Network(nn.Module, ABC):
     symmetric: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False
     channels_last: ClassVar[bool] = False
+    pixel_bytes: ClassVar[int] = 4096
     layout: ClassVar[Layout]
     stages: ClassVar[tuple[Stage, ...]] = (Stage("network", ("net",)),)
 
@@ -175,6 +178,10 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def optimiser(self, part: str) -> torch.optim.Optimizer:
         """The optimiser of a part with the settings of the recipe; the trainer lets its rate rise and fall."""
+
+    def evaluations(self, sampling: Sampling) -> int:
+        """How often a prediction asks the network: once, or in every step of a diffusion model."""
+        return sampling.steps if self.stochastic else 1
 
     def after_step(self, part: str) -> None:
         """What follows a step of a part's optimiser, such as the clipping of weights; mostly nothing."""
