@@ -10,7 +10,10 @@ from types import MappingProxyType
 from stfusion.declaration import Method
 from stfusion.errors import UserError
 
-_PACKAGES = ("stfusion.fusion", "stfusion.classification", "stfusion.assessment", "stfusion.preparation")
+_PACKAGES = tuple(
+    f"stfusion.{name}"
+    for name in ("fusion", "networks", "training", "classification", "assessment", "preparation")
+)
 
 
 @cache

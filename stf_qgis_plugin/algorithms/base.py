@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from qgis.core import QgsProcessingAlgorithm, QgsProcessingContext, QgsProcessingException, QgsProcessingFeedback
@@ -26,7 +27,7 @@ class StfAlgorithm(QgsProcessingAlgorithm):
 
     def groupId(self) -> str:
         """The group's permanent id."""
-        return self.group().lower().replace(" ", "_")
+        return re.sub(r"\W+", "_", self.group().lower()).strip("_")
 
     def icon(self) -> QIcon:
         """The provider's icon."""

@@ -12,7 +12,7 @@ from affine import Affine
 from makers import FINE, read_raster, run_method, write_raster
 from stfusion import registry
 
-METHODS = sorted(method.id for method in registry.methods().values() if method.operation == "fuse")
+METHODS = sorted(m.id for m in registry.methods().values() if m.operation == "fuse" and m.needs == "base")
 #: What does not start from the fine image, or does not look at the change.
 NOT_FROM_FINE = {"upsampled_coarse", "ubdf"}
 NO_CHANGE_SEEN = {"copy_fine"}

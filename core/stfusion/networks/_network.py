@@ -142,8 +142,8 @@ class Network(nn.Module, ABC):
 
     ``net`` is what predicts, and what a checkpoint keeps, under the names of the public code. ``symmetric`` says
     whether images are scaled to -1..1 (else to 0..1). ``pairs`` are the numbers of pairs that it can be built for,
-    ``targets`` the forms' targets; ``channels_last`` whether a processor is faster with the channels as the last axis, and
-    ``pixel_bytes`` the memory that a prediction takes for every pixel of a patch, in the published size.
+    ``targets`` the forms' targets; ``channels_last`` whether a processor is faster with the channels as the last
+    axis, and ``pixel_bytes`` the memory that a prediction takes for every pixel of a patch, in the published size.
     """
 
     id: ClassVar[str]

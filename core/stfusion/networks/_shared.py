@@ -4,14 +4,121 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stfusion.declaration import Method, Option, Output, Role
+from stfusion.fusion._shared import FIRST_PAIR, PREDICTION, SECOND_PAIR, TARGET
+
+GROUP = "Spatiotemporal fusion (networks)"
+
 #: The ids of the fusion networks, in the order of their age.
 NETWORKS = ("stfdcnn", "stfnet", "edcstfn", "gan_stfm", "stfgan", "swinstfm", "opgan", "sr3", "stfdiff")
 
 #: Where the weights that come with the engine lie, each under the id of its network.
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+
+#: Inputs by the number of pairs: no coarse image of the pair, one pair, two pairs, one or two.
+REFERENCE_ALONE = (FIRST_PAIR[0], TARGET)
+ONE_PAIR = (*FIRST_PAIR, TARGET)
+TWO_PAIRS = (*FIRST_PAIR, TARGET, *SECOND_PAIR)
+
+WEIGHTS = Role(
+    "weights",
+    "Weights",
+    "file",
+    "",
+    "Checkpoint of this network (*.safetensors), as 'Train a fusion network' writes it. When empty, the weights that "
+    "come with STF, for the networks that have some.",
+    required=False,
+    extension="safetensors",
+)
+
+BATCH = Option(
+    "batch",
+    "integer",
+    "Patches at once",
+    0,
+    "Patches (and bands, of a network for single bands) that the device is given at once. 0 takes 16 on a graphics "
+    "card and 1 on a processor, which gains nothing from more. Where the memory is short the number is halved.",
+    minimum=0,
+    maximum=1024,
+)
+
+UNCERTAINTY = Output(
+    "uncertainty",
+    "raster_out",
+    "Uncertainty",
+    "Standard deviation of the samples, band by band, in the unit of the image: where it is large, the images did not "
+    "settle what the pixel is. Needs at least two samples.",
+    required=False,
+)
+
+DIFFUSION = (
+    Option(
+        "samples",
+        "integer",
+        "Samples",
+        1,
+        "Images that are drawn with different noise; the result is their mean. Each takes as long as the first.",
+        minimum=1,
+        maximum=1000,
+        advanced=False,
+    ),
+    Option(
+        "steps",
+        "integer",
+        "Steps",
+        10,
+        "Steps from noise to image. More take longer and seldom change much.",
+        minimum=1,
+        maximum=2000,
+        advanced=False,
+    ),
+    Option(
+        "sampler",
+        "choice",
+        "Sampler",
+        "ddim",
+        "ddim: a few steps, with as much fresh noise as 'Fresh noise' says. ddpm: as the network was trained, with "
+        "fresh noise in every step; best with as many steps as the training had.",
+        choices=("ddim", "ddpm"),
+    ),
+    Option(
+        "eta",
+        "number",
+        "Fresh noise (eta)",
+        0.0,
+        "Share of fresh noise in the steps of ddim: 0 none, so that the first noise decides; 1 as much as ddpm.",
+        minimum=0.0,
+        maximum=1.0,
+    ),
+)
+
+TAGS = ("fusion", "network", "deep learning", "landsat", "modis", "sentinel", "reflectance", "time series")
 
 
-def shipped(network: str) -> Path | None:
+def network(
+    *, name: str, title: str, summary: str, description: str, paper: str, doi: str, roles: tuple[Role, ...],
+    diffusion: bool = False,
+) -> Method:
+    """The declaration of a network: what it takes besides its images is the same for all."""
+    return Method(
+        id=name,
+        operation="fuse",
+        title=title,
+        group=GROUP,
+        summary=summary,
+        description=description,
+        paper=paper,
+        doi=doi,
+        roles=(*roles, WEIGHTS),
+        options=(*(DIFFUSION if diffusion else ()), BATCH),
+        outputs=(PREDICTION, *((UNCERTAINTY,) if diffusion else ())),
+        run="stfusion.networks._run:run",
+        tags=TAGS,
+        needs="networks",
+    )
+
+
+def shipped(name: str) -> Path | None:
     """The checkpoint of a network that comes with the engine; none for a network that is offered for training only."""
-    path = WEIGHTS / f"{network}.safetensors"
+    path = WEIGHTS_FOLDER / f"{name}.safetensors"
     return path if path.exists() else None
