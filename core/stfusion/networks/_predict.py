@@ -42,7 +42,7 @@ class Meter:
     begin: float
     end: float
     _done: int = 0
-    _started: float = field(default_factory=time.monotonic)
+    _started: float = field(default_factory=lambda: time.monotonic())
     _told: bool = False
 
     def advance(self, count: int = 1) -> None:
