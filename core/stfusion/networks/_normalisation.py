@@ -94,7 +94,7 @@ def from_samples(
     return from_ranges([value_range(sample) for sample in samples], symmetric, kind)
 
 
-def value_range(sample: npt.NDArray[Any]) -> Floats:
+def value_range(sample: npt.NDArray[Any], percentiles: tuple[float, float] = PERCENTILES) -> Floats:
     """The least and the largest value of every band (2, bands) apart from outliers, of a sample (bands, n).
 
     Raises
@@ -105,7 +105,7 @@ def value_range(sample: npt.NDArray[Any]) -> Floats:
     valid = [band[np.isfinite(band)] for band in sample]
     if not all(band.size for band in valid):
         raise ValueError("a band without a valid value has no range")
-    return np.stack([np.percentile(band.astype(np.float64), PERCENTILES) for band in valid], axis=1)
+    return np.stack([np.percentile(band.astype(np.float64), percentiles) for band in valid], axis=1)
 
 
 def from_ranges(ranges: Sequence[Floats], symmetric: bool, kind: Literal["scene", "stored"]) -> Normalisation:

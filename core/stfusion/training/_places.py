@@ -1,0 +1,231 @@
+"""Places that networks learn from: fine and coarse images of some dates on one grid, read by window."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from stfusion.errors import UserError
+from stfusion.job import Input
+from stfusion.networks._normalisation import Floats, sample_of, value_range
+from stfusion.raster.source import AlignedSource, Array, Box, Source, align, pixel_ratio
+
+Sensor = Literal["fine", "coarse"]
+Split = Literal["training", "validation"]
+
+#: Percentiles that the coarse image of a fine one is taken to have, as long as it is not simulated.
+_INNER = (2.0, 98.0)
+#: A coarse pixel has to be this many fine pixels wide, unless the coarse images lie on the fine grid.
+_COARSER = 0.75
+#: Ratio of the ranges of a fine and a coarse image from which they are said to have different scales.
+_SCALES_APART = 20.0
+
+
+@dataclass(frozen=True)
+class PlaceFiles:
+    """The files of a place: an image for every date, and what is known of them.
+
+    ``coarse`` is empty where coarse images are to be simulated; ``ratio`` is then the least and the largest ratio
+    (None: the usual ones), else the ratio of coarse images that lie on the fine grid. Stored values are multiplied by
+    ``scales`` after the scale of their file.
+    """
+
+    name: str
+    fine: Mapping[date, Input]
+    coarse: Mapping[date, Input] = field(default_factory=dict)
+    split: Split | None = None
+    ratio: tuple[float, float] | None = None
+    scales: Mapping[Sensor, float] = field(default_factory=dict)
+
+    def of(self, sensor: Sensor) -> Mapping[date, Input]:
+        """The images of a sensor."""
+        return self.fine if sensor == "fine" else self.coarse
+
+
+class Place(ABC):
+    """Images of one place; a coarse image is asked for on the fine grid."""
+
+    name: str
+    split: Split | None = None
+    #: Dates that have a fine image, and those of them that have a coarse one; none: they are to be simulated.
+    fine_dates: tuple[date, ...]
+    coarse_dates: tuple[date, ...] = ()
+    #: Number of bands of the images.
+    bands: int
+    #: Least and largest ratio: of the coarse images that are there, else of those to be simulated (None: the usual).
+    ratio: tuple[float, float] | None = None
+    #: Whether it is made up, and has nothing to do with the user's images and their values.
+    imagined: bool = False
+
+    def __init__(self) -> None:
+        self._ranges: dict[tuple[Sensor, date, int | None], Floats] = {}
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the fine grid."""
+
+    @abstractmethod
+    def read(self, sensor: Sensor, day: date, box: Box, band: int | None) -> Array:
+        """A window (bands, rows, columns) of all bands, or of one (counted from 0); NaN where invalid."""
+
+    @property
+    def real(self) -> bool:
+        """Whether there are coarse images."""
+        return bool(self.coarse_dates)
+
+    def value_range(self, sensor: Sensor, day: date, band: int | None) -> Floats:
+        """The range of values of an image (2, bands), estimated from windows when it is first asked for.
+
+        That of a coarse image that is to be simulated is taken from the fine one.
+
+        Raises
+        ------
+        UserError
+            The image has no valid value where it was looked at.
+        """
+        key = sensor, day, band
+        if key not in self._ranges:
+            self._ranges[key] = self._estimate(sensor, day, band)
+        return self._ranges[key]
+
+    def _estimate(self, sensor: Sensor, day: date, band: int | None) -> Floats:
+        simulated = sensor == "coarse" and day not in self.coarse_dates
+        try:
+            sample = self.sample("fine" if simulated else sensor, day, band)
+            return value_range(sample, _INNER) if simulated else value_range(sample)
+        except ValueError as error:
+            raise UserError(
+                f"The {sensor} image of {self.name} of {day} has no valid pixel where it was looked at; check its "
+                "nodata value and its mask, or leave it out."
+            ) from error
+
+    def sample(self, sensor: Sensor, day: date, band: int | None, box: Box | None = None) -> Array:
+        """Some values (bands, n) of an image, or of a window of it."""
+        return sample_of(_Image(self.shape, lambda window: self.read(sensor, day, window, band)), box)
+
+
+@dataclass(frozen=True)
+class _Image:
+    shape: tuple[int, int]
+    read: Callable[[Box], Array]
+
+
+class OpenImages:
+    """Images that are open, of which those used least recently are closed."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: OrderedDict[object, AlignedSource] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: object, make: Callable[[], AlignedSource]) -> AlignedSource:
+        """The image of a key, opened if it is not open."""
+        with self._lock:
+            if key not in self._open:
+                self._open[key] = make()
+                while len(self._open) > self._most:
+                    self._open.popitem(last=False)
+            self._open.move_to_end(key)
+            return self._open[key]
+
+
+class RasterPlace(Place):
+    """A place whose images are raster files, of which nothing but the windows asked for is read.
+
+    Raises
+    ------
+    UserError
+        An image cannot be used with the others.
+    """
+
+    def __init__(self, files: PlaceFiles, images: OpenImages) -> None:
+        super().__init__()
+        self.name, self.split, self.files = files.name, files.split, files
+        self._images = images
+        self.fine_dates = tuple(sorted(files.fine))
+        self.coarse_dates = tuple(sorted(set(files.coarse) & set(files.fine)))
+        self._reference = self._source("fine", self.fine_dates[0], None)
+        self.bands = len(self._reference.bands)
+        ratios = [self._check(sensor, day) for sensor in ("fine", "coarse") for day in self._dates(sensor)]
+        self.ratio = files.ratio or self._ratio_of([ratio for ratio in ratios if ratio is not None])
+
+    def _dates(self, sensor: Sensor) -> tuple[date, ...]:
+        return self.fine_dates if sensor == "fine" else self.coarse_dates
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the grid, which is that of the first fine image."""
+        return self._reference.shape
+
+    @property
+    def grid(self) -> GeoBox:
+        """The fine grid."""
+        return self._reference.grid
+
+    def read(self, sensor: Sensor, day: date, box: Box, band: int | None) -> Array:
+        """A window of an image, in the scale of the place; resampled by cubic convolution where the grids differ."""
+        values = self._image(sensor, day, band).read(box)
+        scale = self.files.scales.get(sensor, 1.0)
+        return values if scale == 1 else values * np.float32(scale)
+
+    def _image(self, sensor: Sensor, day: date, band: int | None) -> AlignedSource:
+        def make() -> AlignedSource:
+            return align(self._source(sensor, day, band), self._reference, "cubic", cache_bytes=0)
+
+        return self._images.get((id(self), sensor, day, band), make)
+
+    def _source(self, sensor: Sensor, day: date, band: int | None) -> Source:
+        image = self.files.of(sensor)[day]
+        title = f"{sensor.capitalize()} image of {day}"
+        if band is not None:
+            # A band of its own is read alone, which is what training band by band is fast by.
+            bands = image.bands or tuple(range(1, self.bands + 1))
+            image = replace(image, bands=(bands[band],))
+        return Source(title, image)
+
+    def _check(self, sensor: Sensor, day: date) -> float | None:
+        """Whether an image suits the first fine one; gives the ratio of a coarse image on a grid of its own."""
+        image = self._image(sensor, day, None)
+        source, fine = image.source, self._reference
+        if len(source.bands) != self.bands:
+            raise UserError(
+                f"{fine} has {self.bands} band(s) and {source} has {len(source.bands)}; choose the bands that belong "
+                "together."
+            )
+        if sensor == "fine" or image.same_grid:
+            return None
+        ratio = float(np.mean(pixel_ratio(source.grid, fine.grid)))
+        if ratio < _COARSER:
+            raise UserError(
+                f"{source} is finer than {fine} (a pixel of it is {ratio:.2g} fine pixels wide); swap the fine and the "
+                "coarse images."
+            )
+        return ratio
+
+    @staticmethod
+    def _ratio_of(ratios: list[float]) -> tuple[float, float] | None:
+        return (min(ratios), max(ratios)) if ratios else None
+
+    @cached_property
+    def scale_warning(self) -> str | None:
+        """A sentence where the values of the first pair differ in scale."""
+        if not self.real:
+            return None
+        day = self.coarse_dates[0]
+        fine, coarse = (float(np.abs(self.value_range(sensor, day, None)).max()) for sensor in ("fine", "coarse"))
+        if max(fine, coarse) <= _SCALES_APART * min(fine, coarse):
+            return None
+        return (
+            f"The fine image of {self.name} of {day} has values up to {fine:.4g} and the coarse one up to "
+            f"{coarse:.4g}: their scales seem to differ; set the scale in the file or rescale one of them."
+        )

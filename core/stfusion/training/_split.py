@@ -1,0 +1,134 @@
+"""What is learnt from and what is held out: whole places, or a strip of every place, apart from each other.
+
+Nothing that a training patch is made of may be in a validation patch, nor lie under a coarse pixel of one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stfusion.errors import UserError
+from stfusion.raster.source import Box
+from stfusion.training._places import Place, Split
+
+#: Coarse pixels between what is learnt and what is held out. Cubic convolution takes two pixels on either side of a
+#: place, so that those under a training patch end half a pixel further. Simulated coarse images are made of the
+#: region's own pixels alone and need no more than a pixel.
+APART, APART_SIMULATED = 2.5, 1.0
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of a place: patches lie in ``inner``, pixels around them are read as far as ``outer`` reaches."""
+
+    place: Place
+    use: Split
+    inner: Box
+    outer: Box
+
+    def lattice(self, side: int) -> Iterator[Box]:
+        """The patches side by side that fit, from the first pixel on."""
+        for top in range(self.inner.top, self.inner.bottom - side + 1, side):
+            for left in range(self.inner.left, self.inner.right - side + 1, side):
+                yield Box(top, top + side, left, left + side)
+
+    def draw(self, side: int, rng: np.random.Generator) -> Box:
+        """A patch anywhere."""
+        rows, columns = self.inner.shape
+        top = self.inner.top + int(rng.integers(rows - side + 1))
+        left = self.inner.left + int(rng.integers(columns - side + 1))
+        return Box(top, top + side, left, left + side)
+
+
+def split(
+    places: Sequence[Place], share: float, side: int, largest_ratio: float, seed: int, say: Callable[[str], None]
+) -> list[Region]:
+    """The regions to learn from and to hold out, with a sentence on how.
+
+    Places with a split keep it; where one of them is held out, nothing else is. Of others whole places are held out,
+    drawn at random, where the share (0..1) makes up one; else the last strip of each along its longer side, at least a
+    patch of ``side`` pixels wide, with a gap of :data:`APART` coarse pixels (``largest_ratio`` where it is not known).
+
+    Raises
+    ------
+    UserError
+        Nothing is left to learn from, or no place is large enough to hold anything out.
+    """
+    small = [place for place in places if min(place.shape) < side]
+    for place in small:
+        rows, columns = place.shape
+        say(f"{place.name} ({columns} x {rows} pixels) is left out: it is smaller than a patch of {side} pixels.")
+    places = [place for place in places if place not in small]
+    if not places:
+        raise UserError(f"No place is as large as a patch of {side} pixels; take smaller patches.")
+    free = [place for place in places if place.split is None]
+    uses: dict[Place, Split] = {place: place.split or "training" for place in places}
+    if "validation" in uses.values():
+        free = []
+    count = round(share * len(free))
+    for index in np.random.default_rng([seed, len(free)]).permutation(len(free))[:count]:
+        uses[free[index]] = "validation"
+    stripped = free if share and not count else []
+    regions = [region for place in places for region in (
+        _strip(place, share, side, largest_ratio) if place in stripped else [_whole(place, uses[place])]
+    )]
+    _say(regions, stripped, side, say)
+    if not any(region.use == "training" for region in regions):
+        raise UserError("All places are held out for validation; give at least one of them the split 'training'.")
+    return regions
+
+
+def _whole(place: Place, use: Split) -> Region:
+    rows, columns = place.shape
+    return Region(place, use, Box(0, rows, 0, columns), Box(0, rows, 0, columns))
+
+
+def _strip(place: Place, share: float, side: int, largest_ratio: float) -> list[Region]:
+    """The two parts of a place; all of it for training where both do not fit."""
+    rows, columns = place.shape
+    length = max(rows, columns)
+    ratio = place.ratio[1] if place.ratio else min(largest_ratio, min(rows, columns) / 4)
+    gap = math.ceil(ratio * (APART if place.real else APART_SIMULATED))
+    held = max(round(share * length), side)
+    learnt = length - held - gap
+    if learnt < side:
+        return [_whole(place, "training")]
+    lengthwise = columns >= rows
+
+    def part(first: int, last: int) -> Box:
+        return Box(0, rows, first, last) if lengthwise else Box(first, last, 0, columns)
+
+    return [
+        Region(place, "training", part(0, learnt), part(0, learnt + gap)),
+        Region(place, "validation", part(length - held, length), part(learnt, length)),
+    ]
+
+
+def _say(regions: Sequence[Region], stripped: Sequence[Place], side: int, say: Callable[[str], None]) -> None:
+    """Say what is held out, and refuse where nothing can be though it is wanted."""
+    held = [region for region in regions if region.use == "validation"]
+    if stripped and not held:
+        rows, columns = max((place.shape for place in stripped), key=max)
+        raise UserError(
+            f"The largest place has {columns} x {rows} pixels, too few to learn from one part and to hold out another "
+            f"with patches of {side} pixels; take smaller patches, or hold nothing out."
+        )
+    if not stripped:
+        names = ", ".join(region.place.name for region in held)
+        say(f"Held out for validation: {names}." if held else "Nothing is held out for validation.")
+        return
+    for region in held:
+        rows, columns = region.inner.shape
+        count, where = (columns, "columns") if region.inner.left else (rows, "rows")
+        gap = max(outer - inner for inner, outer in zip(region.inner.shape, region.outer.shape, strict=True))
+        say(
+            f"Held out for validation: the last {count} {where} of {region.place.name}, after a gap of {gap} pixels "
+            "that is not learnt from."
+        )
+    whole = [place.name for place in stripped if place not in [region.place for region in held]]
+    if whole:
+        say(f"Too small to hold a part of them out, and learnt from as a whole: {', '.join(whole)}.")
