@@ -9,15 +9,19 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingOutputString,
+    QgsProcessingParameterBoolean,
     QgsProcessingParameterFile,
+    QgsProcessingParameterString,
 )
 
 from .. import settings
-from ..engine import installer, locator
+from ..engine import installer, locator, packages
 from .consent import ConsentAlgorithm
 from .parameters import Values, finish
 
 BASE_PYTHON = "BASE_PYTHON"
+NETWORKS = "NETWORKS"
+TORCH_INDEX = "TORCH_INDEX"
 WHEELS = "WHEELS"
 PYTHON = "PYTHON"
 
@@ -47,14 +51,16 @@ class InstallEngine(ConsentAlgorithm):
 
     def shortHelpString(self) -> str:
         """What is installed, where, and how big it is."""
+        base, networks = (installer.size(packages.Choice(networks=wanted)) for wanted in (False, True))
         *names, last = (re.split("[<>=!~]", line)[0] for line in locator.requirements())
         return (
             "<p>STF computes in an engine of its own, so that QGIS and its Python stay as they are.</p>"
             f"<p><b>What:</b> the packages {', '.join(names)} and {last}, and those that they need, under their own "
             "free licences.</p>"
             f"<p><b>Where:</b> {settings.engine_folder()}</p>"
-            f"<p><b>How big:</b> about {installer.DOWNLOAD_MB} MB are downloaded from the Python package index, about "
-            f"{installer.DISK_MB} MB stay on the disk; {installer.NEEDED_MB} MB have to be free.</p>"
+            f"<p><b>How big:</b> about {base.download} MB are downloaded from the Python package index, about "
+            f"{base.disk} MB stay on the disk; {base.needed} MB have to be free. With the packages of the networks "
+            f"(PyTorch) it is {networks.download} MB and {networks.disk} MB; {networks.needed} MB have to be free.</p>"
             "<p>An engine that is already there stays in use until the new one has passed its test. Cancel leaves "
             "nothing behind. Without network, give a folder of wheels; to use a Python that has the packages "
             f"already, name it in {settings.PAGE} instead.</p>"
@@ -62,14 +68,24 @@ class InstallEngine(ConsentAlgorithm):
 
     def consequence(self) -> str:
         """What would happen."""
-        return (
-            f"About {installer.DOWNLOAD_MB} MB would be downloaded, and the engine installed into "
-            f"'{settings.engine_folder()}'"
-        )
+        return f"Packages would be downloaded, and the engine installed into '{settings.engine_folder()}'"
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         """Declare the consent, and where Python and the packages come from."""
         self.add_consent("I agree to this download and installation", "Nothing is downloaded or installed without it.")
+        self.addParameter(finish(
+            QgsProcessingParameterBoolean(NETWORKS, "Packages of the networks", defaultValue=False),
+            "Install PyTorch too, which the algorithms of the group 'Spatiotemporal fusion (networks)' need. All "
+            "others do without. The help beside this form says how much is downloaded.",
+            advanced=False,
+        ))
+        self.addParameter(finish(
+            QgsProcessingParameterString(TORCH_INDEX, "Package index of PyTorch", optional=True),
+            "Address of an index that has PyTorch in another build, as PyTorch's own installation page names it: for a "
+            "processor alone, which is much smaller on Linux, or for a CUDA version, which Windows does not get "
+            "otherwise. The usual build when empty.",
+            advanced=True,
+        ))
         self.addParameter(finish(
             QgsProcessingParameterFile(BASE_PYTHON, "Python to make the environment from", optional=True),
             "Interpreter (python3, python.exe) of a Python 3.10 or newer that is not QGIS's own. It stays as it is. "
@@ -97,6 +113,10 @@ class InstallEngine(ConsentAlgorithm):
         engine = installer.install(
             feedback,
             self.parameterAsFile(parameters, BASE_PYTHON, context),
-            self.parameterAsFile(parameters, WHEELS, context),
+            packages.Choice(
+                networks=self.parameterAsBool(parameters, NETWORKS, context),
+                wheels_folder=self.parameterAsFile(parameters, WHEELS, context),
+                torch_index=self.parameterAsString(parameters, TORCH_INDEX, context).strip(),
+            ),
         )
         return {PYTHON: engine.python}

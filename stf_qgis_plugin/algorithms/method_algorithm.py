@@ -108,7 +108,7 @@ class MethodAlgorithm(StfAlgorithm):
     def canExecute(self) -> tuple[bool, str]:
         """Whether there is an engine; the toolbox shows the sentence when there is none."""
         try:
-            locator.find()
+            locator.find(self._method.needs)
         except locator.EngineMissing as missing:
             return False, str(missing)
         return True, ""
@@ -156,7 +156,7 @@ class MethodAlgorithm(StfAlgorithm):
         given = Given(self, parameters, context)
         if EXPORT_JOB in given:
             return self._export(given, Path(self.parameterAsFileOutput(parameters, EXPORT_JOB, context)), feedback)
-        engine = locator.find()
+        engine = locator.find(self._method.needs)
         order = self._job(parameters, context, {p.name: given.value(p) for p in self._wanted(given)})
         folder = Path(QgsProcessingUtils.generateTempFilename("job.json")).parent
         found = runner.run_job(engine, order, feedback, str(folder), settings.keep_job_files())

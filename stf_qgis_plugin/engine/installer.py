@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,11 +22,25 @@ from .interpreters import MINORS, BasePython, find_base_python
 
 __all__ = ["InstallError", "Plan", "find_base_python", "free_mb", "install", "plan", "uninstall"]
 
-#: Sizes of the engine's packages on Linux, where they are largest: what is downloaded, and what they take on the disk.
-DOWNLOAD_MB = 230
-DISK_MB = 850
-#: Free space without which nothing is begun: the old environment, the new one and pip's temporary files together.
-NEEDED_MB = 2048
+
+
+@dataclass(frozen=True)
+class Size:
+    """Sizes of the engine's packages on Linux, where they are largest, in MB.
+
+    ``needed`` is the free space without which nothing is begun: for the old environment, the new one and pip's
+    temporary files together.
+    """
+
+    download: int
+    disk: int
+    needed: int
+
+
+BASE = Size(230, 850, 2048)
+#: With PyTorch for a processor, as it comes on Windows and macOS; and as it comes on Linux, with all of CUDA.
+NETWORKS = Size(480, 1900, 4096)
+NETWORKS_CUDA = Size(3300, 8500, 14336)
 
 _PREFIX = "env-"
 
@@ -36,29 +51,39 @@ class InstallError(QgsProcessingException):
 
 @dataclass(frozen=True)
 class Plan:
-    """What an installation will do, to be shown before it is agreed to. ``wheels_folder`` is empty for a download."""
+    """What an installation will do, to be shown before it is agreed to."""
 
     base: BasePython
     folder: str
     free_mb: int
     requirements: tuple[str, ...]
-    wheels_folder: str
+    choice: packages.Choice
 
     def sentences(self) -> list[str]:
         """The plan in words, a line each."""
         origin = (
-            f"the folder '{self.wheels_folder}'; nothing is downloaded" if self.wheels_folder
-            else f"the Python package index: about {DOWNLOAD_MB} MB are downloaded"
+            f"the folder '{self.choice.wheels_folder}'; nothing is downloaded" if self.choice.wheels_folder
+            else f"the Python package index: about {size(self.choice).download} MB are downloaded"
         )
         return [
-            f"Folder: {self.folder}, which has {self.free_mb} MB free; the engine takes about {DISK_MB} MB.",
+            f"Folder: {self.folder}, which has {self.free_mb} MB free; the engine takes about "
+            f"{size(self.choice).disk} MB.",
             f"Python: {self.base.python} (version {self.base.version}). It stays as it is, and so does QGIS's own.",
             f"Packages: {', '.join(self.requirements)}, and the packages that these need.",
             f"They come from {origin}.",
         ]
 
 
-def plan(base_python: str = "", wheels_folder: str = "", feedback: QgsFeedback | None = None) -> Plan:
+def size(choice: packages.Choice) -> Size:
+    """How large the packages of a choice are; another index is taken to have PyTorch without CUDA."""
+    if not choice.networks:
+        return BASE
+    return NETWORKS_CUDA if sys.platform == "linux" and not choice.torch_index else NETWORKS
+
+
+def plan(
+    base_python: str = "", choice: packages.Choice | None = None, feedback: QgsFeedback | None = None
+) -> Plan:
     """What :func:`install` would do. It starts each Python it finds, so call it from a worker thread.
 
     Raises
@@ -66,23 +91,25 @@ def plan(base_python: str = "", wheels_folder: str = "", feedback: QgsFeedback |
     InstallError
         There is no suitable Python, no space, no folder of wheels, or the target folder is not suitable.
     """
-    folder = _target()
-    if wheels_folder and not os.path.isdir(wheels_folder):
-        raise InstallError(f"The folder of wheels '{wheels_folder}' does not exist; choose another.")
-    space = free_mb(folder)
-    if space < NEEDED_MB:
+    folder, choice = _target(), choice or packages.Choice()
+    if choice.wheels_folder and not os.path.isdir(choice.wheels_folder):
+        raise InstallError(f"The folder of wheels '{choice.wheels_folder}' does not exist; choose another.")
+    space, needed = free_mb(folder), size(choice).needed
+    if space < needed:
         raise InstallError(
-            f"The engine's folder '{folder}' has {space} MB free and the installation needs {NEEDED_MB} MB; free some "
+            f"The engine's folder '{folder}' has {space} MB free and the installation needs {needed} MB; free some "
             f"space, or choose another folder in {settings.PAGE}."
         )
-    return Plan(_base(base_python, feedback), str(folder), space, locator.requirements(), wheels_folder)
+    return Plan(_base(base_python, feedback), str(folder), space, locator.requirements(choice.networks), choice)
 
 
-def install(feedback: QgsProcessingFeedback, base_python: str = "", wheels_folder: str = "") -> locator.Engine:
+def install(
+    feedback: QgsProcessingFeedback, base_python: str = "", choice: packages.Choice | None = None
+) -> locator.Engine:
     """Make a new environment, prove that it works, and only then use it in place of the one before.
 
-    ``base_python`` is the interpreter to make it from (the best one found when empty), ``wheels_folder`` a folder with
-    all wheels for an installation without network. Call it from a worker thread.
+    ``base_python`` is the interpreter to make it from (the best one found when empty), ``choice`` says which packages
+    are installed, and from where. Call it from a worker thread.
 
     Raises
     ------
@@ -92,14 +119,14 @@ def install(feedback: QgsProcessingFeedback, base_python: str = "", wheels_folde
     folder = _target()
     with _locked(folder):
         _sweep(folder)
-        order = plan(base_python, wheels_folder, feedback)
+        order = plan(base_python, choice, feedback)
         for sentence in order.sentences():
             feedback.pushInfo(sentence)
         try:
             environment = _new_environment(folder)
             engine = _make(order, environment, feedback)
             _prove(engine, feedback)
-            _use(engine, environment, order.requirements)
+            _use(engine, environment, order)
         except OSError as error:
             raise InstallError(
                 f"The engine cannot be installed in '{folder}' ({error.strerror}); choose another folder in "
@@ -218,7 +245,7 @@ def _make(order: Plan, environment: Path, feedback: QgsProcessingFeedback) -> lo
             "name another Python."
         )
     feedback.setProgressText("Installing the packages")
-    packages.install(order.base, str(python), order.wheels_folder, feedback)
+    packages.install(order.base, str(python), order.choice, feedback)
     return locator.Engine(str(python), str(locator.core_folder()))
 
 
@@ -234,10 +261,13 @@ def _prove(engine: locator.Engine, feedback: QgsProcessingFeedback) -> None:
                            "run 'Install engine' again with another Python.")
 
 
-def _use(engine: locator.Engine, environment: Path, requirements: tuple[str, ...]) -> None:
+def _use(engine: locator.Engine, environment: Path, order: Plan) -> None:
     """Point to the new environment, in one step."""
     pointer = locator.pointer_file()
     unfinished = environment / pointer.name
-    content = {"python": engine.python, "folder": str(environment), "requirements": list(requirements)}
+    content = {
+        "python": engine.python, "folder": str(environment), "requirements": list(order.requirements),
+        "networks": order.choice.networks,
+    }
     unfinished.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     os.replace(unfinished, pointer)

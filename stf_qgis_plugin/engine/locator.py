@@ -40,13 +40,22 @@ def core_folder() -> Path:
 
 
 def pointer_file() -> Path:
-    """The file that the installer writes last: ``python``, ``folder`` and ``requirements`` of its environment."""
+    """The file that the installer writes last about its environment.
+
+    It has ``python``, ``folder`` and ``requirements``, and ``networks`` where these have the networks' packages.
+    """
     return Path(settings.engine_folder()) / POINTER
 
 
-def requirements() -> tuple[str, ...]:
+def requirement_files(networks: bool = False) -> tuple[Path, ...]:
+    """The files that say which packages the engine needs, with or without those of the networks."""
+    names = ("requirements.txt", "requirements-networks.txt")
+    return tuple(core_folder() / name for name in names[: 2 if networks else 1])
+
+
+def requirements(networks: bool = False) -> tuple[str, ...]:
     """The packages that the engine needs, as pip writes them."""
-    lines = (core_folder() / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    lines = [line for file in requirement_files(networks) for line in file.read_text(encoding="utf-8").splitlines()]
     return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
 
@@ -60,8 +69,10 @@ def installed() -> dict[str, Any] | None:
     return plain if complete else None
 
 
-def find() -> Engine:
+def find(needs: str = "base") -> Engine:
     """The engine to run: the interpreter of the settings if there is one, else the installed environment.
+
+    ``needs`` are the packages that a method needs: "base", or "networks" as well.
 
     Raises
     ------
@@ -78,9 +89,15 @@ def find() -> Engine:
             "The STF engine is not installed; run 'Install engine' in the toolbox, "
             f"or give an existing Python in {settings.PAGE}."
         )
-    if pointer["requirements"] != list(requirements()):
+    networks = bool(pointer.get("networks"))
+    if pointer["requirements"] != list(requirements(networks)):
         raise EngineMissing(
             "The STF engine was installed for another version of the plugin; run 'Install engine' in the toolbox again."
+        )
+    if needs == "networks" and not networks:
+        raise EngineMissing(
+            "The STF engine was installed without the packages of the networks; run 'Install engine' in the toolbox "
+            "again, with 'Packages of the networks'."
         )
     return Engine(_existing(str(pointer["python"]), "run 'Install engine' in the toolbox again"), str(core_folder()))
 

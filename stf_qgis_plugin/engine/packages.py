@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from qgis.core import QgsNetworkAccessManager, QgsProcessingException, QgsProcessingFeedback
@@ -21,8 +22,8 @@ _CONNECTION = (
     "PIP_INDEX_URL", "PIP_NO_INDEX", "PIP_PROXY", "PIP_RETRIES", "PIP_TRUSTED_HOST",
 )
 
-#: Packages that the requirements pull in, all together: the measure of pip's progress.
-_EXPECTED_PACKAGES = 32
+#: Packages that the requirements pull in, all together, without and with the networks: the measure of pip's progress.
+_EXPECTED_PACKAGES = {False: 32, True: 75}
 
 #: What pip prints when it fails, and what that means. The first match counts: pip also says that nothing matches the
 #: requirements after it failed to reach the network.
@@ -47,7 +48,26 @@ _FAILURES = (
 )
 
 
-def install(base: BasePython, python: str, wheels_folder: str, feedback: QgsProcessingFeedback) -> None:
+@dataclass(frozen=True)
+class Choice:
+    """What to install: the networks' packages too or not, and from where.
+
+    ``wheels_folder`` has all wheels, for an installation without network; ``torch_index`` is the address of a further
+    index, where PyTorch has builds for a certain kind of card or for none.
+    """
+
+    networks: bool = False
+    wheels_folder: str = ""
+    torch_index: str = ""
+
+    def sources(self) -> list[str]:
+        """Where pip looks for packages."""
+        if self.wheels_folder:
+            return ["--no-index", "--find-links", self.wheels_folder]
+        return ["--extra-index-url", self.torch_index] if self.networks and self.torch_index else []
+
+
+def install(base: BasePython, python: str, choice: Choice, feedback: QgsProcessingFeedback) -> None:
     """Install the engine's packages into the environment of ``python``, with progress from 0 to 90.
 
     pip is the one that ``base`` carries, run from its wheel: the environment holds the engine's packages alone, and
@@ -58,23 +78,22 @@ def install(base: BasePython, python: str, wheels_folder: str, feedback: QgsProc
     QgsProcessingException
         pip failed, or the user cancelled.
     """
-    source = ["--no-index", "--find-links", wheels_folder] if wheels_folder else []
+    files = [part for file in locator.requirement_files(choice.networks) for part in ("-r", str(file))]
     command = [
         python, os.path.join(base.pip, "pip"), "install", "--no-input", "--disable-pip-version-check", "--no-compile",
-        "--no-user", "--progress-bar", "off", "--only-binary", ":all:", *source,
-        "-r", str(locator.core_folder() / "requirements.txt"),
+        "--no-user", "--progress-bar", "off", "--only-binary", ":all:", *choice.sources(), *files,
     ]
     output: list[str] = []
 
     def take(line: str) -> None:
         output.append(line)
         feedback.pushConsoleInfo(line)
-        feedback.setProgress(_progress(output))
+        feedback.setProgress(_progress(output, _EXPECTED_PACKAGES[choice.networks]))
 
     folder = str(Path(python).parent)
     ended = process.run(command, folder, _pip_environment(feedback), take, feedback, grace_s=0.0, merged=True)
     if ended.crashed or ended.code != 0:
-        raise QgsProcessingException(f"The packages cannot be installed: {explain(output, wheels_folder)}.")
+        raise QgsProcessingException(f"The packages cannot be installed: {explain(output, choice.wheels_folder)}.")
 
 
 def explain(output: list[str], wheels_folder: str) -> str:
@@ -90,14 +109,14 @@ def explain(output: list[str], wheels_folder: str) -> str:
     return f"pip failed and said '{said}'; the log has the whole story"
 
 
-def _progress(output: list[str]) -> int:
+def _progress(output: list[str], expected: int) -> int:
     """Per cent of the installation, from the lines that pip has printed."""
     if output[-1].startswith("Installing collected packages"):
         return 70
     if output[-1].startswith("Successfully installed"):
         return 90
     found = sum(line.startswith(("Collecting", "Processing")) for line in output)
-    return min(70 * found // _EXPECTED_PACKAGES, 70)
+    return min(70 * found // expected, 70)
 
 
 def _pip_environment(feedback: QgsProcessingFeedback) -> QProcessEnvironment:

@@ -81,12 +81,13 @@ def test_check_of_the_real_engine(check, engine, run):
 
 def test_install_shows_what_where_and_how_big(install):
     from stf_qgis_plugin import settings
-    from stf_qgis_plugin.engine import installer, locator
+    from stf_qgis_plugin.engine import installer, locator, packages
 
     text = install.shortHelpString()
     assert settings.engine_folder() in text
-    assert f"{installer.DOWNLOAD_MB} MB are downloaded" in text
-    assert f"{installer.DISK_MB} MB stay on the disk" in text
+    assert f"{installer.BASE.download} MB are downloaded" in text
+    assert f"{installer.BASE.disk} MB stay on the disk" in text
+    assert f"{installer.size(packages.Choice(networks=True)).download} MB" in text
     for requirement in locator.requirements():
         assert requirement.split(">")[0] in text
 
@@ -107,19 +108,21 @@ def test_install_refuses_without_consent(install, run, monkeypatch):
 def test_install_hands_on_what_was_chosen(install, run, monkeypatch, tmp_path):
     from stf_qgis_plugin.engine import installer
     from stf_qgis_plugin.engine.locator import Engine
+    from stf_qgis_plugin.engine.packages import Choice
 
     taken = []
 
-    def fake(feedback, base_python="", wheels_folder=""):
-        taken.append((base_python, wheels_folder))
+    def fake(feedback, base_python="", choice=None):
+        taken.append((base_python, choice))
         return Engine("/env/bin/python", "/core")
 
     monkeypatch.setattr(installer, "install", fake)
-    for values in ({}, {"BASE_PYTHON": "/usr/bin/python3", "WHEELS": str(tmp_path)}):
+    given = {"BASE_PYTHON": "/usr/bin/python3", "WHEELS": str(tmp_path), "NETWORKS": True, "TORCH_INDEX": "https://x "}
+    for values in ({}, given):
         results, ok = install.create().run({"CONSENT": True, **values}, run.context, run.feedback)
         assert ok, run.feedback.textLog()
         assert results == {"PYTHON": "/env/bin/python"}
-    assert taken == [("", ""), ("/usr/bin/python3", str(tmp_path))]
+    assert taken == [("", Choice()), ("/usr/bin/python3", Choice(True, str(tmp_path), "https://x"))]
 
 
 def test_remove_refuses_without_consent_and_removes_with_it(provider, run, monkeypatch):

@@ -54,8 +54,9 @@ def site(stf, tmp_path, monkeypatch) -> SimpleNamespace:
     write_wheel(wheels, "MISSING = []\n")
     monkeypatch.setattr(stf.locator, "core_folder", lambda: core)
 
-    def install(feedback: Recorder | None = None, wheels: Path = wheels):
-        return stf.installer.install(feedback or Recorder(), wheels_folder=str(wheels))
+    def install(feedback: Recorder | None = None, wheels: Path = wheels, networks: bool = False):
+        choice = stf.packages.Choice(networks=networks, wheels_folder=str(wheels))
+        return stf.installer.install(feedback or Recorder(), choice=choice)
 
     def environments() -> list[str]:
         return sorted(path.name for path in stf.folder.glob("env-*"))
@@ -87,6 +88,16 @@ class TestInstall:
         assert stf.locator.find() == second
         assert first_name not in site.environments()
         assert not Path(first.python).exists()
+
+    def test_the_packages_of_the_networks_are_installed_where_they_are_wanted(self, stf, site):
+        site.install()
+        with pytest.raises(stf.locator.EngineMissing, match="with 'Packages of the networks'"):
+            stf.locator.find("networks")
+        (site.core / "requirements-networks.txt").write_text("tiny>=0.5\n", encoding="utf-8")
+        feedback = Recorder()
+        engine = site.install(feedback, networks=True)
+        assert stf.locator.find("networks") == stf.locator.find() == engine
+        assert any("tiny>=0.5" in text for text in feedback.texts("info"))
 
     def test_an_installation_that_was_killed_is_swept(self, stf, site):
         (stf.folder / "env-0.0.1-1" / "lib").mkdir(parents=True)
@@ -196,7 +207,8 @@ class TestRefusals:
         assert "is QGIS's own" in self.refused(stf, site, base_python=fake_python(tmp_path))
 
     def test_no_folder_of_wheels(self, stf, site):
-        assert "'/nowhere' does not exist" in self.refused(stf, site, wheels_folder="/nowhere")
+        choice = stf.packages.Choice(wheels_folder="/nowhere")
+        assert "'/nowhere' does not exist" in self.refused(stf, site, choice=choice)
 
     def test_inside_the_plugin(self, stf, site, monkeypatch):
         monkeypatch.setattr(stf.settings, "engine_folder", lambda: str(stf.locator.plugin_folder() / "engine_files"))
@@ -216,13 +228,32 @@ class TestPlan:
         order = stf.installer.plan()
         text = "\n".join(order.sentences())
         for part in (str(stf.folder), f"{order.free_mb} MB free", order.base.python, "tiny==1.0",
-                     f"about {stf.installer.DOWNLOAD_MB} MB are downloaded"):
+                     f"about {stf.installer.BASE.download} MB are downloaded"):
             assert part in text
         assert not stf.folder.exists()
 
     def test_folder_of_wheels(self, stf, site):
-        text = "\n".join(stf.installer.plan(wheels_folder=str(site.wheels)).sentences())
+        text = "\n".join(stf.installer.plan(choice=stf.packages.Choice(wheels_folder=str(site.wheels))).sentences())
         assert f"'{site.wheels}'; nothing is downloaded" in text
+
+    def test_the_size_tells_what_is_installed(self, stf, site, monkeypatch):
+        (site.core / "requirements-networks.txt").write_text("tiny>=0.5\n", encoding="utf-8")
+        choice, sizes = stf.packages.Choice, (stf.installer.NETWORKS_CUDA, stf.installer.NETWORKS)
+        monkeypatch.setattr(stf.installer, "free_mb", lambda folder: 2**20)
+        for index, size in zip(("", "https://pytorch.example/cpu"), sizes, strict=True):
+            monkeypatch.setattr("sys.platform", "linux")
+            text = "\n".join(stf.installer.plan(choice=choice(networks=True, torch_index=index)).sentences())
+            assert f"about {size.download} MB are downloaded" in text
+            assert f"about {size.disk} MB" in text
+            assert "tiny>=0.5" in text
+        monkeypatch.setattr("sys.platform", "win32")
+        assert stf.installer.size(choice(networks=True)) == stf.installer.NETWORKS
+
+    def test_another_index_serves_pytorch_alone(self, stf):
+        choice = stf.packages.Choice
+        assert choice(networks=True, torch_index="https://x").sources() == ["--extra-index-url", "https://x"]
+        assert choice(torch_index="https://x").sources() == []
+        assert choice(True, "wheels", "https://x").sources() == ["--no-index", "--find-links", "wheels"]
 
     def test_the_real_requirements(self, stf):
         assert {"numpy", "numba", "rasterio"} <= {name.split(">")[0] for name in stf.installer.plan().requirements}

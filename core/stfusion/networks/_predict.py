@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -33,31 +33,28 @@ class TooLarge(Exception):
     """A single patch does not fit into the memory of the device."""
 
 
-@dataclass
 class Meter:
     """Counts how often the network was asked, tells the progress, and says early how long the run will take."""
 
-    context: Context
-    total: int
-    begin: float
-    end: float
-    _done: int = 0
-    _started: float = field(default_factory=lambda: time.monotonic())
-    _told: bool = False
+    def __init__(self, context: Context, total: int, begin: float, end: float) -> None:
+        self._context, self._total = context, total
+        self._begin, self._end = begin, end
+        self._done, self._told = 0, False
+        self._started = time.monotonic()
 
     def advance(self, count: int = 1) -> None:
         """Count; raises ``Cancelled`` when the run is to stop."""
-        self.context.stop.check()
+        self._context.stop.check()
         self._done += count
-        share = min(1.0, self._done / self.total)
-        self.context.reporter.progress(self.begin + share * (self.end - self.begin))
+        share = min(1.0, self._done / self._total)
+        self._context.reporter.progress(self._begin + share * (self._end - self._begin))
         spent = time.monotonic() - self._started
         # The first call warms up; the second one or a share of the run tells the speed.
         if not self._told and (self._done >= 2 * count or share > 0.02):
             self._told = True
             whole = spent / share
             if whole > _LONG:
-                self.context.reporter.log(f"This takes about {_in_words(whole)}.")
+                self._context.reporter.log(f"This takes about {_in_words(whole)}.")
 
 
 def _in_words(seconds: float) -> str:
