@@ -207,6 +207,20 @@ def test_where_one_pair_has_a_gap_the_other_serves(images: dict[str, AlignedSour
     np.testing.assert_allclose(values[inner], whole(swapped)[inner], atol=1e-5)
 
 
+def test_a_network_for_one_pair_predicts_from_each_of_two(images: dict[str, AlignedSource]) -> None:
+    """The two predictions are weighted by how little changed around a pixel since the pair."""
+    network, box, pairs = Toy(Form(bands=2)), Box(0, 50, 0, 61), (("fine", "coarse"), ("fine2", "coarse2"))
+    layout = Layout(patch=64, margin=20, ramp=0)
+    values, _ = fused(network, reader(images, pairs=2), layout)
+    swapped = {**images, "fine": images["fine2"], "coarse": images["coarse2"]}
+    changes = [np.abs(images["target"].read(box) - images[coarse].read(box)) for _, coarse in pairs]
+    scale = np.array([2.0, 4.0])[:, None, None]
+    near, far = (change[:, 5:36, 15:46].mean(axis=(1, 2)) / scale[:, 0, 0] + 1e-4 for change in changes)
+    share = far / (near + far)
+    one, two = whole(images)[:, 20, 30], whole(swapped)[:, 20, 30]
+    np.testing.assert_allclose(values[:, 20, 30], share * one + (1 - share) * two, atol=1e-5)
+
+
 def test_noise_belongs_to_the_place() -> None:
     large = _noise.field(7, 1, 2, 3, Box(-40, 150, -10, 200))
     for box in (Box(-5, 20, 0, 70), Box(60, 130, 63, 65), Box(149, 150, -10, 200)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from stfusion.declaration import Method, Option, Scalar
 from stfusion.errors import UserError
 from stfusion.fusion._scene import Scene
 from stfusion.job import Job
+from stfusion.networks._shared import shipped
 from stfusion.run import Context
 
 #: Options of the comparison that are passed on to every method that has them, unless they are at their defaults.
@@ -77,8 +79,14 @@ def plan(context: Context, scene: Scene, methods: Sequence[Method], folder: Path
 
 
 def candidates() -> dict[str, Method]:
-    """The methods that can be compared, by id: all that fuse and need no training."""
-    return {m.id: m for m in registry.methods().values() if m.operation == "fuse" and m.needs == "base"}
+    """The methods that can be compared, by id: all that fuse and need no training, or come with weights."""
+    return {m.id: m for m in registry.methods().values() if m.operation == "fuse" and _is_ready(m)}
+
+
+def _is_ready(method: Method) -> bool:
+    if method.needs == "base":
+        return True
+    return shipped(method.id) is not None and importlib.util.find_spec("torch") is not None
 
 
 def choose(text: str) -> list[Method]:

@@ -36,7 +36,7 @@ class Reader:
     def __init__(
         self, scene: Scene, fine: Sequence[AlignedSource], coarse: Sequence[AlignedSource], scaling: Normalisation
     ) -> None:
-        self.shape, self.bands = scene.shape, scene.bands
+        self.shape, self.bands, self.pairs = scene.shape, scene.bands, len(fine)
         self._fine, self._coarse, self._target = fine, coarse, scene.target
         self._scaling = scaling
 

@@ -64,6 +64,11 @@ class Batch:
             valid=None if self.valid is None else change(self.valid),
         )
 
+    def singly(self) -> list[Batch]:
+        """The batch once for each pair, with that pair alone."""
+        return [replace(self, fine=(fine,), coarse=(coarse,))
+                for fine, coarse in zip(self.fine, self.coarse, strict=True)]
+
     def base(self) -> Tensor:
         """The fine image plus the coarse change; of two pairs, weighted by how little changed since each.
 

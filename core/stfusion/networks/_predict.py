@@ -17,7 +17,7 @@ from stfusion.errors import OutOfMemory
 from stfusion.networks import _noise
 from stfusion.networks._inputs import Inputs, Reader, as_batch
 from stfusion.networks._lattice import Strip, rows_of_patches
-from stfusion.networks._network import Batch, Layout, Network, Sampling
+from stfusion.networks._network import Batch, Layout, Network, Sampling, weighted
 from stfusion.raster.source import Array, Box
 from stfusion.run import Context
 
@@ -149,7 +149,11 @@ class Predictor:
     @torch.inference_mode()
     def _call(self, batch: Batch, sampling: Sampling | None, half: bool) -> Tensor:
         with self._precision(half):
-            predicted: Tensor = self.network.predict(batch, sampling)
+            if len(batch.coarse) <= self.network.form.pairs:
+                predicted: Tensor = self.network.predict(batch, sampling)
+            else:
+                images = [self.network.predict(one, sampling) for one in batch.singly()]
+                predicted = weighted(images, [batch.target - coarse for coarse in batch.coarse])
         return predicted
 
     def _precision(self, half: bool) -> AbstractContextManager[None]:

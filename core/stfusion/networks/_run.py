@@ -88,13 +88,12 @@ def _checkpoint(context: Context) -> Checkpoint:
 def images_of_pairs(
     context: Context, scene: Scene, network: Network, checkpoint: Checkpoint
 ) -> tuple[list[AlignedSource], list[AlignedSource]]:
-    """The fine and the coarse images of the pairs that a network takes; none of these for one that needs none."""
+    """The fine and the coarse images of the pairs that are used; no coarse ones for a network that needs none."""
     check_bands(scene, network, checkpoint)
     fine = [scene.images[name] for name in ("fine", "fine2") if name in scene.images]
     check_pairs(context, network, checkpoint, len(fine))
     coarse = [scene.images[name] for name in ("coarse", "coarse2") if name in scene.images]
-    count = network.form.pairs
-    return fine[:count], coarse[:count] if network.needs_coarse else []
+    return (fine, coarse) if network.needs_coarse else (fine[: network.form.pairs], [])
 
 
 def _scaling(
@@ -159,7 +158,8 @@ def _calls(network: Network, reader: Reader, layout: Layout, drawing: Drawing) -
     patches = sum(map(len, rows_of_patches(reader.shape, layout)))
     bands = reader.bands if network.form.bands == 1 else 1
     calls = network.evaluations(drawing.sampling(lambda step: torch.empty(0)))
-    return patches * bands * drawing.samples * calls
+    turns = max(1, reader.pairs // network.form.pairs)
+    return patches * bands * drawing.samples * calls * turns
 
 
 def _write(

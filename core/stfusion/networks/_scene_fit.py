@@ -37,7 +37,7 @@ def check_bands(scene: Scene, network: Network, checkpoint: Checkpoint) -> None:
 
 
 def check_pairs(context: Context, network: Network, checkpoint: Checkpoint, given: int) -> None:
-    """Refuse too few pairs; say that a pair is not used.
+    """Refuse too few pairs; say what becomes of one too many.
 
     Raises
     ------
@@ -51,7 +51,11 @@ def check_pairs(context: Context, network: Network, checkpoint: Checkpoint, give
             "or choose a checkpoint for one pair."
         )
     if given > needed:
-        context.reporter.log(f"'{checkpoint.path.name}' takes {needed} pair; the second pair is not used.")
+        use = (
+            "predicts from each of the two, and the predictions are weighted by how little changed since the pair"
+            if network.needs_coarse else "does not use the second one"
+        )
+        context.reporter.log(f"'{checkpoint.path.name}' was trained for one pair; it {use}.")
 
 
 def warn_of_ratio(context: Context, scene: Scene, checkpoint: Checkpoint) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stfusion.declaration import Method, Option, Output, Role
-from stfusion.fusion._shared import FIRST_PAIR, PREDICTION, SECOND_PAIR, TARGET
+from stfusion.fusion._shared import FIRST_PAIR, PREDICTION, SECOND_PAIR, SECOND_PAIR_OPTIONAL, TARGET
 
 GROUP = "Spatiotemporal fusion (networks)"
 
@@ -15,10 +15,11 @@ NETWORKS = ("stfdcnn", "stfnet", "edcstfn", "gan_stfm", "stfgan", "swinstfm", "o
 #: Where the weights that come with the engine lie, each under the id of its network.
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 
-#: Inputs by the number of pairs: no coarse image of the pair, one pair, two pairs, one or two.
+#: Inputs: a fine image without a coarse one of its date, two pairs, and one or two; a network for one pair predicts
+#: from each of two.
 REFERENCE_ALONE = (FIRST_PAIR[0], TARGET)
-ONE_PAIR = (*FIRST_PAIR, TARGET)
 TWO_PAIRS = (*FIRST_PAIR, TARGET, *SECOND_PAIR)
+ONE_OR_TWO_PAIRS = (*FIRST_PAIR, TARGET, *SECOND_PAIR_OPTIONAL)
 
 WEIGHTS = Role(
     "weights",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from stfusion.fusion._shared import SECOND_PAIR_OPTIONAL
-from stfusion.networks._shared import ONE_PAIR, network
+from stfusion.networks._shared import ONE_OR_TWO_PAIRS, network
 
 METHOD = network(
     name="edcstfn",
@@ -22,5 +21,5 @@ METHOD = network(
         "image fusion. Remote Sensing 11(24), 2898."
     ),
     doi="10.3390/rs11242898",
-    roles=(*ONE_PAIR, *SECOND_PAIR_OPTIONAL),
+    roles=ONE_OR_TWO_PAIRS,
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from stfusion.declaration import Method
-from stfusion.fusion._shared import PREDICTION, SECOND_PAIR_OPTIONAL
-from stfusion.networks._shared import BATCH, DIFFUSION, GROUP, ONE_PAIR, TAGS, UNCERTAINTY, WEIGHTS
+from stfusion.fusion._shared import PREDICTION
+from stfusion.networks._shared import BATCH, DIFFUSION, GROUP, ONE_OR_TWO_PAIRS, TAGS, UNCERTAINTY, WEIGHTS
 
 METHOD = Method(
     id="fuse_trained",
@@ -28,8 +28,7 @@ METHOD = Method(
             help="Checkpoint (*.safetensors) that 'Train a fusion network', 'Fine-tune on this scene' or 'Import a "
             "network' wrote.",
         ),
-        *ONE_PAIR,
-        *SECOND_PAIR_OPTIONAL,
+        *ONE_OR_TWO_PAIRS,
     ),
     options=(*DIFFUSION, BATCH),
     outputs=(PREDICTION, UNCERTAINTY),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stfusion.networks._shared import ONE_PAIR, network
+from stfusion.networks._shared import ONE_OR_TWO_PAIRS, network
 
 METHOD = network(
     name="opgan",
@@ -19,5 +19,5 @@ METHOD = network(
         "60, 5528117."
     ),
     doi="10.1109/TGRS.2022.3171331",
-    roles=ONE_PAIR,
+    roles=ONE_OR_TWO_PAIRS,
 )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from stfusion.fusion._shared import SECOND_PAIR_OPTIONAL
-from stfusion.networks._shared import ONE_PAIR, network
+from stfusion.networks._shared import ONE_OR_TWO_PAIRS, network
 
 METHOD = network(
     name="stfdiff",
@@ -24,6 +23,6 @@ METHOD = network(
         "with diffusion models. Information Fusion 111, 102505."
     ),
     doi="10.1016/j.inffus.2024.102505",
-    roles=(*ONE_PAIR, *SECOND_PAIR_OPTIONAL),
+    roles=ONE_OR_TWO_PAIRS,
     diffusion=True,
 )
