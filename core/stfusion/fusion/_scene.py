@@ -97,8 +97,9 @@ def open_scene(context: Context, cache_bytes: int) -> Scene:
         An input cannot be used; the sentence names it, the values and the remedy.
     """
     job = context.job
-    sensors = {role.id: role.sensor for role in context.method.roles if role.id in job.inputs}
-    opened = {role.id: Source(role.title, job.inputs[role.id]) for role in context.method.roles if role.id in sensors}
+    rasters = [role for role in context.method.roles if role.sensor != "file" and role.id in job.inputs]
+    sensors = {role.id: role.sensor for role in rasters}
+    opened = {role.id: Source(role.title, job.inputs[role.id]) for role in rasters}
     sources = {name: source for name, source in opened.items() if sensors[name] != "classes"}
     fine = sources["fine"]
     _check_bands(fine, sources)

@@ -1,0 +1,51 @@
+"""A network for the tests of what surrounds networks: quick, exact and known."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stfusion.networks import _checkpoint, _import
+from stfusion.networks._network import Batch, Form, Layout, Network, Sampling
+
+
+class Toy(Network):
+    """The change filtered by 5 x 5 pixels and added to the fine image: exact within a margin of 2 pixels."""
+
+    id = "edcstfn"
+    pairs = (1, 2)
+    layout = Layout(patch=24, margin=2, ramp=0, multiple=4)
+
+    def __init__(self, form: Form) -> None:
+        super().__init__(form)
+        self.net: nn.Conv2d = nn.Conv2d(form.bands, form.bands, 5, padding=2, groups=form.bands, bias=False)
+        nn.init.constant_(self.net.weight, 1 / 25)
+
+    def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
+        image: Tensor = batch.fine[0] + self.net(batch.target - batch.coarse[0])
+        return image
+
+    def forward(self, part: str, batch: Batch) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+    def optimiser(self, part: str) -> torch.optim.Optimizer:
+        raise NotImplementedError
+
+
+class Noisy(Toy):
+    """The fine image plus noise, in as many steps as are wanted."""
+
+    stochastic = True
+
+    def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
+        for _ in range(sampling.steps):
+            if sampling.on_step:
+                sampling.on_step()
+        return batch.fine[0] + 0.1 * sampling.noise(0)
+
+
+def use(monkeypatch: pytest.MonkeyPatch, network: type[Network] = Toy) -> None:
+    """Let checkpoints of EDCSTFN be of this network."""
+    for module in (_checkpoint, _import):
+        monkeypatch.setattr(module, "network_class", lambda name: network)
