@@ -108,7 +108,8 @@ class Sampling:
     """How a diffusion model draws an image: ``steps`` of a ``sampler``, with fields of standard normal noise.
 
     ``noise(step)`` gives the field (n, bands, rows, columns) of a step, 0 for the one to begin with; ``eta`` is the
-    share of fresh noise in the steps of DDIM (0: none). ``on_step`` is called whenever the network has been asked.
+    share of fresh noise in the steps of DDIM (0: none). DDPM takes all steps of its schedule, whatever ``steps`` says.
+    ``on_step`` is called after every evaluation of the network; what it raises ends the sampling.
     """
 
     noise: Callable[[int], Tensor]
