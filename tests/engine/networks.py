@@ -10,6 +10,9 @@ from torch.nn import functional
 
 from stfusion.networks._network import Batch, Form, Network, network_class
 
+# Patches as small as these are no work for several threads, which on a busy machine wait for one another.
+torch.set_num_threads(1)
+
 
 def built(name: str, seed: int = 1, **form: object) -> Network:
     """A network by its id with reproducible weights; of one band and small, unless told otherwise."""

@@ -53,6 +53,12 @@ class Schedule:
     def __len__(self) -> int:
         return len(self.kept)
 
+    def levels(self, times: Tensor) -> Tensor:
+        """√ᾱ at times from -1, where nothing is lost, to the last step; between two steps in proportion."""
+        levels = torch.tensor((1.0, *self.kept), dtype=torch.float64, device=times.device).sqrt()
+        before = times.floor().clamp(max=len(self) - 2).long()
+        return torch.lerp(levels[before + 1], levels[before + 2], times.double() - before).float()
+
     def times(self, sampling: Sampling) -> list[int]:
         """The times at which a sampling looks at the image, from the last one down to -1, which is the image itself.
 
@@ -67,10 +73,10 @@ class Schedule:
         return [k * len(self) // steps - 1 for k in range(steps, -1, -1)]
 
 
-def noised(start: Tensor, noise: Tensor, kept: Tensor | float) -> Tensor:
-    """The image with noise, of which ᾱ is ``kept``: √ᾱ·start + √(1-ᾱ)·noise."""
-    kept = torch.as_tensor(kept, dtype=torch.float64)
-    return _like(kept.sqrt(), start) * start + _like((1 - kept).sqrt(), start) * noise
+def noised(start: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+    """Images with noise, for each the level √ᾱ: √ᾱ·start + √(1-ᾱ)·noise."""
+    level = level.to(start.dtype).reshape(-1, *(1,) * (start.ndim - 1))
+    return level * start + (1 - level.square()).sqrt() * noise
 
 
 def start_of(noisy: Tensor, noise: Tensor, kept: float) -> Tensor:
@@ -98,7 +104,7 @@ def sample(
     times = schedule.times(sampling)
     for step, (time, following) in enumerate(pairwise(times), 1):
         kept = schedule.kept[time]
-        start = estimate(noisy, time)
+        start = estimate(noisy, time).to(noisy.dtype)
         if objective == "noise":
             start = start_of(noisy, start, kept)
         start = start.clamp(-1, 1)
@@ -114,7 +120,3 @@ def sample(
             noisy = noisy + math.sqrt(variance) * sampling.noise(step)
     return start
 
-
-def _like(values: Tensor, image: Tensor) -> Tensor:
-    """A value for every image of a stack, or one for all, that multiplies the stack."""
-    return values.to(image.device, image.dtype).reshape(-1, *(1,) * (image.ndim - 1))
