@@ -119,4 +119,3 @@ def sample(
         if variance > 0:
             noisy = noisy + math.sqrt(variance) * sampling.noise(step)
     return start
-
