@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -20,29 +21,44 @@ def built(name: str, seed: int = 1, **form: object) -> Network:
     return network_class(name)(Form(**{"bands": 1, "size": "small", **form}))
 
 
-def images(count: int, bands: int, rows: int, columns: int, seed: int) -> Tensor:
-    """Smooth fields with fields of a few pixels on top, within about 0.1 to 0.6."""
-    random = torch.Generator().manual_seed(seed)
+def field(count: int, bands: int, rows: int, columns: int, cell: int, seed: int) -> Tensor:
+    """Random values in 0..1, at every ``cell`` pixels and linear between these."""
+    shape = (count, bands, rows // cell + 2, columns // cell + 2)
+    values = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+    return functional.interpolate(values, (rows, columns), mode="bilinear")
 
-    def field(cell: int) -> Tensor:
-        shape = (count, bands, rows // cell + 2, columns // cell + 2)
-        return functional.interpolate(torch.rand(shape, generator=random), (rows, columns), mode="bilinear")
 
-    return 0.1 + 0.3 * field(16) + 0.2 * field(4)
+def waves(count: int, bands: int, rows: int, columns: int, seed: int) -> Tensor:
+    """A wave of 20 pixels in every image, its direction and phase by chance, in -1..1."""
+    angle, phase = 6.3 * torch.rand((2, count, bands, 1, 1), generator=torch.Generator().manual_seed(seed))
+    row, column = torch.arange(rows)[:, None], torch.arange(columns)
+    return torch.sin((row * angle.sin() + column * angle.cos()) * 0.31 + phase)
 
 
 def batch_for(network: Network, count: int = 2, rows: int = 32, columns: int = 32, seed: int = 0) -> Batch:
-    """Patches as the network takes them, with their truth: every date changes smoothly, coarse images are blurred."""
-    bands, scale = network.form.bands, (lambda image: 2 * image - 1) if network.symmetric else (lambda image: image)
-    first = images(count, bands, rows, columns, seed)
-    later = [images(count, bands, rows, columns, seed + date) for date in range(1, network.form.pairs + 1)]
-    truth, *others = (first + 0.3 * (image - first) for image in later)
+    """Patches as the network takes them, with their truth.
+
+    A fine image has details; the other dates are brighter or darker by fields that the coarse images show, which are
+    blurred and have a bias.
+    """
+    bands = network.form.bands
+    size = (count, bands, rows, columns)
+    first = 0.3 + 0.2 * field(*size, 24, seed) + 0.1 * waves(*size, seed + 1)
+    gains = [0.7 + 0.9 * field(*size, 24, seed + 2 + date) for date in range(network.form.pairs)]
+    truth, *others = (first * gain for gain in gains)
     dates = [first, *others]
+
+    def scaled(image: Tensor) -> Tensor:
+        return 2 * image - 1 if network.symmetric else image
+
+    def seen(image: Tensor) -> Tensor:
+        return scaled(0.75 * blurred(image) + 0.05)
+
     return Batch(
-        fine=tuple(scale(image) for image in dates),
-        coarse=tuple(scale(blurred(image)) for image in dates) if network.needs_coarse else (),
-        target=scale(blurred(truth)),
-        truth=scale(truth),
+        fine=tuple(scaled(image) for image in dates),
+        coarse=tuple(seen(image) for image in dates) if network.needs_coarse else (),
+        target=seen(truth),
+        truth=scaled(truth),
     )
 
 
@@ -56,17 +72,17 @@ def blurred(image: Tensor, cell: int = 8) -> Tensor:
 def overfit(network: Network, batch: Batch, steps: int, rate: float | None = None) -> dict[str, list[dict[str, float]]]:
     """Train by the network's own recipe, ``steps`` in every stage; the losses of every step by part.
 
-    ``rate`` replaces the rates of the recipe, which are meant for thousands of steps.
+    ``rate`` replaces the rates of the recipe, which are meant for thousands of steps; they fall to nothing.
     """
     history: dict[str, list[dict[str, float]]] = {}
     network.train()
     for stage in network.stages:
         optimisers = {part: network.optimiser(part) for part in stage.parts}
-        for optimiser in optimisers.values():
-            for group in optimiser.param_groups:
-                group["lr"] = rate or group["lr"]
-        for _ in range(steps):
+        for step in range(steps):
             for part, optimiser in optimisers.items():
+                for group in optimiser.param_groups:
+                    group.setdefault("initial_lr", rate or group["lr"])
+                    group["lr"] = group["initial_lr"] * 0.5 * (1 + math.cos(math.pi * step / steps))
                 optimiser.zero_grad()
                 losses = network(part, batch)
                 torch.stack(list(losses.values())).sum().backward()
