@@ -66,6 +66,7 @@ class Stfdcnn(Network):
     targets = ("image",)
     # 8 pixels each way for each of the two networks, 15 for the weights.
     layout = Layout(patch=512, margin=31, ramp=0)
+    channels_last = True
     stages: ClassVar[tuple[Stage, ...]] = (
         Stage("transition", ("transition",)),
         Stage("super-resolution", ("super_resolution",)),
@@ -79,8 +80,8 @@ class Stfdcnn(Network):
 
     def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
         """The mean of the modulated images of both pairs, weighted by how little changed since each."""
-        dates = (*batch.coarse, batch.target)
-        *transitions, target = self.net(torch.cat(dates)).chunk(len(dates))
+        # One after the other: at once they would take the memory three times.
+        *transitions, target = (self.net(image) for image in (*batch.coarse, batch.target))
         images = [modulated(fine, one, target) for fine, one in zip(batch.fine, transitions, strict=True)]
         return weighted(images, [target - one for one in transitions], _DECISIVE)
 
