@@ -20,7 +20,7 @@ from stfusion.training._data_set import load_data_set
 from stfusion.training._dated import dated_place
 from stfusion.training._degradation import RANGES
 from stfusion.training._landscapes import COUNT, MOST_BANDS, LandscapePlace
-from stfusion.training._places import OpenImages, Place, PlaceFiles, RasterPlace, Split
+from stfusion.training._places import OpenImages, Place, PlaceFiles, RasterPlace, refuse_repeated
 from stfusion.training._plan import Dates, plan, pretended
 from stfusion.training._samples import Maker, Sample, Spot, ratios_of
 from stfusion.training._split import Region, split
@@ -261,12 +261,14 @@ def open_training_data(
         files.append(dated_place("the scene", fine, coarse))
     if not files and not wanted.landscapes:
         raise UserError("There is nothing to learn from; give fine layers, a data set file or simulated landscapes.")
+    refuse_repeated(files)
     images = OpenImages(int(np.clip(memory_bytes // _OPEN_BYTES, _FEWEST_OPEN, _MOST_OPEN)))
     places: list[Place] = []
     for one in files:
         place = RasterPlace(one, images)
-        if place.scale_warning:
-            warn(place.scale_warning)
+        sentence = place.scale_warning()
+        if sentence:
+            warn(sentence)
         places.append(place)
     return TrainingData(wanted, [*places, *_landscapes(wanted, places)], say)
 
@@ -281,11 +283,10 @@ def _landscapes(wanted: Wanted, places: Sequence[Place]) -> Iterable[Place]:
             "or leave the landscapes out."
         )
     found = [LandscapePlace(number, bands, wanted.seed) for number in range(COUNT)]
-    use: Split = "training"
     if places:
         # What is held out is real.
         for landscape in found:
-            landscape.split = use
+            landscape.split = "training"
     return found
 
 

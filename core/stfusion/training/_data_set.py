@@ -27,8 +27,7 @@ def load_data_set(path: str | Path) -> list[PlaceFiles]:
     Raises
     ------
     UserError
-        The file is missing, is not JSON, or an entry is unknown, missing or of the wrong kind; an image is there for
-        training and for validation, or for two dates.
+        The file is missing, is not JSON, or an entry is unknown, missing or of the wrong kind.
     """
     file = Path(path)
     try:
@@ -39,10 +38,7 @@ def load_data_set(path: str | Path) -> list[PlaceFiles]:
         ) from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"The data set '{file.name}' is not valid JSON ({error}); correct it.") from error
-    reader = _Reader(file.name, file.resolve().parent)
-    places = reader.places(plain)
-    reader.refuse_leaks(places)
-    return places
+    return _Reader(file.name, file.resolve().parent).places(plain)
 
 
 class _Reader:
@@ -155,30 +151,6 @@ class _Reader:
                 f"has the ratio {value!r} in {where}; write a number above 1, or a list of the least and the largest"
             )
         return float(ends[0]), float(ends[1])
-
-    def refuse_leaks(self, places: list[PlaceFiles]) -> None:
-        """Refuse an image of two dates, and one that may be learnt in one place and held out in another."""
-        seen: dict[Path, tuple[PlaceFiles, date]] = {}
-        for place in places:
-            for day, image in place.fine.items():
-                path = Path(image.path).resolve()
-                other, other_day = seen.setdefault(path, (place, day))
-                if other is place and other_day != day:
-                    raise self._refuse(
-                        f"has the image '{path.name}' for {other_day} and for {day} in place '{place.name}'; leave one "
-                        "of them out"
-                    )
-                if other is not place and (place.split is None or other.split != place.split):
-                    raise self._refuse(
-                        f"has the image '{path.name}' in place '{other.name}' ({_words(other)}) and in place "
-                        f"'{place.name}' ({_words(place)}); what is held out must not be learnt from, so leave it out "
-                        "of one, or give both the same split"
-                    )
-
-
-def _words(place: PlaceFiles) -> str:
-    """How a place is used, in words."""
-    return place.split or "no split"
 
 
 def _is_number(value: Any) -> bool:

@@ -6,6 +6,7 @@ import threading
 from datetime import date
 
 import numpy as np
+import numpy.typing as npt
 
 from stfusion.preparation._landscape import BANDS, DATES, Landscape
 from stfusion.preparation._simulation import DN_PER_REFLECTANCE, FINE
@@ -30,7 +31,7 @@ class LandscapePlace(Place):
         self.bands = bands
         self._entropy = [seed, number]
         self._side = side
-        self._images: dict[date, Array] = {}
+        self._images: dict[date, npt.NDArray[np.int16]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -44,9 +45,10 @@ class LandscapePlace(Place):
             if not self._images:
                 self._images = self._make()
         bands = slice(None) if band is None else slice(band, band + 1)
-        return self._images[day][bands, box.top : box.bottom, box.left : box.right]
+        stored = self._images[day][bands, box.top : box.bottom, box.left : box.right]
+        return stored * np.float32(1 / DN_PER_REFLECTANCE)
 
-    def _make(self) -> dict[date, Array]:
+    def _make(self) -> dict[date, npt.NDArray[np.int16]]:
         """The fine images of all dates, as whole numbers would store them."""
         rng = np.random.default_rng(self._entropy)
         zoom = ZOOM ** rng.uniform(-1, 1)
@@ -62,5 +64,5 @@ class LandscapePlace(Place):
             seen = np.stack([FINE.response(surface, 1, band) for band, surface in enumerate(surfaces)])
             seen = seen[:, margin:-margin, margin:-margin]
             seen = seen + rng.standard_normal(seen.shape, np.float32) * np.float32(FINE.noise)
-            made[day] = (np.rint(seen * DN_PER_REFLECTANCE) / DN_PER_REFLECTANCE).astype(np.float32)
+            made[day] = np.rint(seen * DN_PER_REFLECTANCE).astype(np.int16)
         return made

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import cached_property
-from typing import Literal
+from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -70,6 +70,11 @@ class Place(ABC):
         self._ranges: dict[tuple[Sensor, date, int | None], Floats] = {}
 
     @property
+    def grid(self) -> GeoBox | None:
+        """The fine grid; None for a place that is nowhere."""
+        return None
+
+    @property
     @abstractmethod
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the fine grid."""
@@ -86,12 +91,7 @@ class Place(ABC):
     def value_range(self, sensor: Sensor, day: date, band: int | None) -> Floats:
         """The range of values of an image (2, bands), estimated from windows when it is first asked for.
 
-        That of a coarse image that is to be simulated is taken from the fine one.
-
-        Raises
-        ------
-        UserError
-            The image has no valid value where it was looked at.
+        That of a coarse image that is to be simulated is taken from the fine one; NaN where no valid value was seen.
         """
         key = sensor, day, band
         if key not in self._ranges:
@@ -100,14 +100,11 @@ class Place(ABC):
 
     def _estimate(self, sensor: Sensor, day: date, band: int | None) -> Floats:
         simulated = sensor == "coarse" and day not in self.coarse_dates
+        sample = self.sample("fine" if simulated else sensor, day, band)
         try:
-            sample = self.sample("fine" if simulated else sensor, day, band)
             return value_range(sample, _INNER) if simulated else value_range(sample)
-        except ValueError as error:
-            raise UserError(
-                f"The {sensor} image of {self.name} of {day} has no valid pixel where it was looked at; check its "
-                "nodata value and its mask, or leave it out."
-            ) from error
+        except ValueError:
+            return np.full((2, len(sample)), np.nan)
 
     def sample(self, sensor: Sensor, day: date, band: int | None, box: Box | None = None) -> Array:
         """Some values (bands, n) of an image, or of a window of it."""
@@ -204,7 +201,7 @@ class RasterPlace(Place):
             )
         if sensor == "fine" or image.same_grid:
             return None
-        ratio = float(np.mean(pixel_ratio(source.grid, fine.grid)))
+        ratio = round(float(np.mean(pixel_ratio(source.grid, fine.grid))), 6)
         if ratio < _COARSER:
             raise UserError(
                 f"{source} is finer than {fine} (a pixel of it is {ratio:.2g} fine pixels wide); swap the fine and the "
@@ -216,16 +213,35 @@ class RasterPlace(Place):
     def _ratio_of(ratios: list[float]) -> tuple[float, float] | None:
         return (min(ratios), max(ratios)) if ratios else None
 
-    @cached_property
     def scale_warning(self) -> str | None:
         """A sentence where the values of the first pair differ in scale."""
         if not self.real:
             return None
         day = self.coarse_dates[0]
-        fine, coarse = (float(np.abs(self.value_range(sensor, day, None)).max()) for sensor in ("fine", "coarse"))
-        if max(fine, coarse) <= _SCALES_APART * min(fine, coarse):
+        fine, coarse = (float(np.abs(self.value_range(sensor, day, None)).max()) for sensor in get_args(Sensor))
+        if not max(fine, coarse) > _SCALES_APART * min(fine, coarse):
             return None
         return (
             f"The fine image of {self.name} of {day} has values up to {fine:.4g} and the coarse one up to "
             f"{coarse:.4g}: their scales seem to differ; set the scale in the file or rescale one of them."
         )
+
+
+def refuse_repeated(places: Sequence[PlaceFiles]) -> None:
+    """Refuse an image of two dates, and one that may be learnt in one place and held out in another."""
+    seen: dict[Path, tuple[PlaceFiles, date]] = {}
+    for place in places:
+        for day, image in place.fine.items():
+            path = Path(image.path).resolve()
+            other, other_day = seen.setdefault(path, (place, day))
+            if other is place and other_day != day:
+                raise UserError(
+                    f"The image '{path.name}' is given for {other_day} and for {day} in {place.name}; leave one of "
+                    "them out."
+                )
+            if other is not place and (place.split is None or other.split != place.split):
+                raise UserError(
+                    f"The image '{path.name}' is in {other.name} ({other.split or 'no split'}) and in {place.name} "
+                    f"({place.split or 'no split'}); what is held out must not be learnt from, so leave it out of one, "
+                    "or give both the same split."
+                )

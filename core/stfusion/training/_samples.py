@@ -65,8 +65,8 @@ class Maker:
     def make(self, spot: Spot, rng: np.random.Generator, vary: bool) -> Sample | None:
         """The sample of a spot, ``vary`` with its radiometry and direction varied; None where too much is invalid."""
         normalisation = self._normalisation(spot)
-        images = self._images(spot, normalisation, rng)
-        if images is None:
+        images = self._images(spot, normalisation, rng) if normalisation else None
+        if normalisation is None or images is None:
             return None
         fine, coarse = images
         valid = np.isfinite(np.concatenate([*fine, *coarse])).all(axis=0)
@@ -81,13 +81,15 @@ class Maker:
             truth, target, valid = orient(truth), orient(target), orient(valid)
         return Sample(spot, normalisation, tuple(fine), tuple(coarse), target, truth, valid)
 
-    def _normalisation(self, spot: Spot) -> Normalisation:
-        """The stored one, or that of the scene, which knows all images but the truth."""
+    def _normalisation(self, spot: Spot) -> Normalisation | None:
+        """The stored one, or that of the scene, which knows all images but the truth; None where one is invalid."""
         place, dates, band = spot.region.place, spot.dates, spot.band
         if self._stored is not None and not place.imagined:
             return self._stored
         ranges = [place.value_range("fine", day, band) for day in dates.references]
         ranges += [place.value_range("coarse", day, band) for day in (*dates.references, dates.target)]
+        if np.isnan(ranges).any():
+            return None
         return from_ranges(ranges, self._wanted.symmetric, "scene")
 
     def _images(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from odc.geo.geom import Geometry
 
 from stfusion.errors import UserError
 from stfusion.raster.source import Box
@@ -19,6 +20,8 @@ from stfusion.training._places import Place, Split
 #: place, so that those under a training patch end half a pixel further. Simulated coarse images are made of the
 #: region's own pixels alone and need no more than a pixel.
 APART, APART_SIMULATED = 2.5, 1.0
+#: Places that have no more than this share of their ground in common merely touch.
+_TOUCHING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ def split(
     Raises
     ------
     UserError
-        Nothing is left to learn from, or no place is large enough to hold anything out.
+        Nothing is left to learn from, no place is large enough to hold anything out, or what is held out lies in
+        another place.
     """
     small = [place for place in places if min(place.shape) < side]
     for place in small:
@@ -77,6 +81,7 @@ def split(
         _strip(place, share, side, largest_ratio) if place in stripped else [_whole(place, uses[place])]
     )]
     _say(regions, stripped, side, say)
+    _refuse_overlap(regions)
     if not any(region.use == "training" for region in regions):
         raise UserError("All places are held out for validation; give at least one of them the split 'training'.")
     return regions
@@ -132,3 +137,27 @@ def _say(regions: Sequence[Region], stripped: Sequence[Place], side: int, say: C
     whole = [place.name for place in stripped if place not in [region.place for region in held]]
     if whole:
         say(f"Too small to hold a part of them out, and learnt from as a whole: {', '.join(whole)}.")
+
+
+def _refuse_overlap(regions: Sequence[Region]) -> None:
+    """Refuse places that are held out and have ground in common with others, as far as it is known where they are."""
+    grounds = {region: _ground(region) for region in regions}
+    for held in regions:
+        for other in regions:
+            if held.use in (other.use, "training") or held.place is other.place:
+                continue
+            one, two = grounds[held], grounds[other]
+            if one and two and one.intersects(two) and (one & two).area > _TOUCHING * min(one.area, two.area):
+                raise UserError(
+                    f"{held.place.name} is held out and has ground in common with {other.place.name}, which is learnt "
+                    "from; give both the same split in a data set file, or leave one out."
+                )
+
+
+def _ground(region: Region) -> Geometry | None:
+    """The ground of a region in degrees; None where it is not known."""
+    grid = region.place.grid
+    if grid is None or grid.crs is None:
+        return None
+    box = region.inner
+    return grid[box.top : box.bottom, box.left : box.right].geographic_extent

@@ -1,0 +1,190 @@
+"""The data set file, and the user's own dated layers."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+import numpy as np
+import pytest
+
+from makers import write_raster
+from stfusion.errors import UserError
+from stfusion.job import Input
+from stfusion.training._data_set import load_data_set
+from stfusion.training._dated import dated_place
+from stfusion.training._places import refuse_repeated
+from training_scenes import DAYS, layers, scene, surface
+
+PLACE = {
+    "name": "Valley",
+    "split": "training",
+    "fine": {"2021-04-20": "fine/a.tif", "2021-05-22": "/data/b.tif"},
+    "coarse": {"2021-04-20": "coarse/a.tif"},
+    "fine_masks": {"2021-05-22": "masks/b.tif"},
+    "fine_bands": [3, 2],
+    "coarse_bands": [1, 2],
+    "fine_scale": 0.0001,
+    "ratio": [8, 16],
+}
+
+
+def written(folder, **changes):
+    """A data set file with one place that has some of its entries changed; None takes one away."""
+    place = {key: value for key, value in {**PLACE, **changes}.items() if value is not None}
+    path = folder / "places.json"
+    path.write_text(json.dumps({"schema": 1, "places": [place]}))
+    return path
+
+
+def test_a_place_is_read(tmp_path):
+    (place,) = load_data_set(written(tmp_path))
+    first, second = date(2021, 4, 20), date(2021, 5, 22)
+    assert (place.name, place.split, place.ratio) == ("Valley", "training", (8.0, 16.0))
+    assert place.fine[first] == Input(str(tmp_path / "fine/a.tif"), bands=(3, 2), date="2021-04-20")
+    assert place.fine[second] == Input("/data/b.tif", (3, 2), "2021-05-22", mask=str(tmp_path / "masks/b.tif"))
+    assert place.coarse[first].bands == (1, 2)
+    assert place.scales == {"fine": 0.0001, "coarse": 1.0}
+
+
+def test_a_place_may_have_fine_images_alone(tmp_path):
+    (place,) = load_data_set(written(tmp_path, **dict.fromkeys(PLACE.keys() - {"name", "fine"})))
+    assert place.coarse == {}
+    assert place.split is place.ratio is None
+
+
+def test_a_ratio_may_be_one_number(tmp_path):
+    assert load_data_set(written(tmp_path, ratio=16))[0].ratio == (16.0, 16.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"colour": "red"}, "unknown entry 'colour' in place 'Valley'; it may have: coarse,"),
+        ({"name": None}, "no name for place 1"),
+        ({"name": 3}, "no name for place 1"),
+        ({"split": "test"}, "split 'test' in place 'Valley'"),
+        ({"fine": None, "fine_masks": None}, "no fine images in place 'Valley'"),
+        ({"fine": ["a.tif"]}, "'fine' in place 'Valley' that is no object"),
+        ({"fine": {"20 April": "a.tif"}}, "date '20 April' in 'fine' of place 'Valley'; write it as YYYY-MM-DD"),
+        ({"fine": {"2021-04-20": 7}}, "has 7 for 2021-04-20 in 'fine'"),
+        ({"coarse": {"2021-02-30": "a.tif"}}, "date '2021-02-30' in 'coarse'"),
+        ({"fine_masks": {"2020-01-01": "m.tif"}}, "mask of 2020-01-01 and no fine image of that date"),
+        ({"fine_bands": [0]}, r"has \[0\] in 'fine_bands'"),
+        ({"fine_bands": "1,2"}, "has '1,2' in 'fine_bands'"),
+        ({"coarse_scale": 0}, "has 0 in 'coarse_scale'"),
+        ({"fine_scale": True}, "has True in 'fine_scale'"),
+        ({"ratio": 1}, "has the ratio 1 in"),
+        ({"ratio": [16, 8]}, r"has the ratio \[16, 8\] in"),
+        ({"ratio": ["8", 16]}, r"has the ratio \['8', 16\] in"),
+    ],
+)
+def test_a_fault_of_a_place_is_one_sentence(tmp_path, changes, words):
+    with pytest.raises(UserError, match=words) as caught:
+        load_data_set(written(tmp_path, **changes))
+    assert str(caught.value).startswith("The data set 'places.json' ")
+    assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+        ("[]", "not a JSON object"),
+        ('{"schema": 1, "places": []}', "no places"),
+        ('{"schema": 1, "places": {"name": "a"}}', "no places"),
+        ('{"schema": 2, "places": []}', "schema 2 and this engine reads schema 1"),
+        ('{"places": []}', "schema None"),
+        ('{"schema": 1, "folder": "x", "places": []}', "unknown entry 'folder' in it"),
+        (json.dumps({"schema": 1, "places": [PLACE, PLACE]}), "place 'Valley' twice"),
+        ("\x00\xff", "not valid JSON"),
+    ],
+)
+def test_a_fault_of_the_file_is_one_sentence(tmp_path, text, words):
+    path = tmp_path / "places.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match=words):
+        load_data_set(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"none\.json' cannot be read \(No such file"):
+        load_data_set(tmp_path / "none.json")
+
+
+def places(tmp_path, *splits, name="a.tif"):
+    plain = [{"name": f"P{n}", "fine": {f"202{n}-01-01": name}} for n in range(len(splits))]
+    for place, split in zip(plain, splits, strict=True):
+        if split:
+            place["split"] = split
+    path = tmp_path / "places.json"
+    path.write_text(json.dumps({"schema": 1, "places": plain}))
+    return load_data_set(path)
+
+
+@pytest.mark.parametrize("splits", [("training", "validation"), (None, None), (None, "training")])
+def test_an_image_in_training_and_in_validation_is_refused(tmp_path, splits):
+    with pytest.raises(UserError, match=r"image 'a\.tif' is in P0 .* and in P1 .* must not be learnt from"):
+        refuse_repeated(places(tmp_path, *splits))
+
+
+def test_an_image_may_be_in_two_places_of_one_split(tmp_path):
+    refuse_repeated(places(tmp_path, "training", "training"))
+
+
+def test_an_image_of_two_dates_is_refused(tmp_path):
+    place = written(tmp_path, fine={"2021-04-20": "a.tif", "2021-05-22": "./a.tif"}, coarse=None)
+    with pytest.raises(UserError, match=r"'a\.tif' is given for 2021-04-20 and for 2021-05-22 in Valley"):
+        refuse_repeated(load_data_set(place))
+
+
+def test_layers_are_matched_by_their_dates(tmp_path):
+    fine, coarse = scene(tmp_path, days=3)
+    place = dated_place("here", fine, Input(coarse.path))
+    assert sorted(map(str, place.fine)) == list(DAYS)
+    assert list(map(str, place.coarse)) == [DAYS[0]]
+
+
+def test_a_date_may_be_in_the_tags(tmp_path):
+    image = surface(0, 8, 8)
+    path = write_raster(tmp_path / "image.tif", image, tags={"TIFFTAG_DATETIME": "2020:02:29 10:00:00"})
+    assert list(dated_place("here", Input(path), None).fine) == [date(2020, 2, 29)]
+
+
+def test_a_date_may_be_given_for_a_single_layer(tmp_path):
+    path = write_raster(tmp_path / "image.tif", surface(0, 8, 8))
+    assert list(dated_place("here", Input(path, date="2020-03-01"), None).fine) == [date(2020, 3, 1)]
+
+
+def test_a_folder_stands_for_its_rasters(tmp_path):
+    scene(tmp_path / "in")
+    (tmp_path / "in" / "notes.txt").write_text("nothing")
+    for path in (tmp_path / "in").glob("coarse*"):
+        path.unlink()
+    assert sorted(map(str, dated_place("here", Input(str(tmp_path / "in")), None).fine)) == list(DAYS)
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(UserError, match="has no fine layer; choose a folder with raster files"):
+        dated_place("here", Input(str(tmp_path)), None)
+
+
+def test_a_layer_without_a_date_is_named(tmp_path):
+    path = write_raster(tmp_path / "image.tif", np.ones((1, 8, 8), np.float32))
+    with pytest.raises(UserError, match=r"Fine layer 'image\.tif' has no date .* such as 20010711"):
+        dated_place("here", Input(path), None)
+
+
+def test_two_layers_of_a_date_are_named(tmp_path):
+    one = layers(tmp_path / "a", "one", [surface(0, 8, 8)])
+    two = layers(tmp_path / "b", "two", [surface(1, 8, 8)])
+    words = r"'two_2021-04-20\.tif' and 'one_2021-04-20\.tif' are both of 2021-04-20"
+    with pytest.raises(UserError, match=words):
+        dated_place("here", Input(one.path, more=(two.path,)), None)
+
+
+def test_layers_without_a_common_date_are_no_pairs(tmp_path):
+    fine, coarse = scene(tmp_path)
+    with pytest.raises(UserError, match="fine ones are of 2021-04-20, the coarse ones of 2021-05-22, 2021-06-23"):
+        dated_place("here", Input(fine.path), Input(coarse.more[0], more=coarse.more[1:]))
