@@ -25,12 +25,12 @@ class LandscapePlace(Place):
     imagined = True
     fine_dates = DATES
 
-    def __init__(self, number: int, bands: int, seed: int, side: int = SIDE) -> None:
+    def __init__(self, number: int, bands: int, seed: int) -> None:
         super().__init__()
         self.name = f"simulated landscape {number + 1}"
         self.bands = bands
         self._entropy = [seed, number]
-        self._side = side
+        self._side = SIDE
         self._images: dict[date, npt.NDArray[np.int16]] = {}
         self._lock = threading.Lock()
 
