@@ -107,8 +107,9 @@ def _page(method: Method) -> Iterator[str]:
 
 
 def _example(method: Method) -> str:
-    words = ["stfusion", *method.command]
-    for parameter in method.parameters():
+    parameters = method.parameters()
+    words = ["stfusion", *method.command, *(str(each.default) for each in parameters if each.positional)]
+    for parameter in parameters:
         if parameter.required:
             ending = f".{parameter.extension}" if parameter.extension else _ENDINGS.get(parameter.kind, "")
             value = f"{parameter.name}{ending}"
@@ -117,6 +118,8 @@ def _example(method: Method) -> str:
 
 
 def _flag(parameter: Parameter) -> str:
+    if parameter.positional:
+        return parameter.name.upper()
     return "--out" if parameter.name == "output" else f"--{parameter.name.replace('_', '-')}"
 
 

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from stfusion import PROTOCOL, __version__, job, registry
 from stfusion.declaration import Method, Parameter
 from stfusion.errors import StfError, UserError
-from stfusion.protocol import JsonReporter, Reporter, TextReporter
+from stfusion.protocol import JsonReporter, Reporter, SilentReporter, TextReporter
 from stfusion.run import Stop, run
 
 #: New objects between two collections of garbage.
@@ -77,7 +77,10 @@ def _add_method(parser: argparse.ArgumentParser, method: Method) -> None:
         help_text = parameter.help.replace("%", "%%")
         if parameter.default not in (None, ""):
             help_text += f" (default: {parameter.default})"
-        if parameter.kind == "boolean":
+        if parameter.positional:
+            parser.add_argument(parameter.name, choices=parameter.choices or None, type=_converter(parameter),
+                                metavar=parameter.name.upper(), help=_with_choices(parameter))
+        elif parameter.kind == "boolean":
             parser.add_argument(*flags, action=argparse.BooleanOptionalAction, default=None, help=help_text)
         else:
             parser.add_argument(
@@ -97,6 +100,11 @@ def _add_method(parser: argparse.ArgumentParser, method: Method) -> None:
     parser.add_argument("--export-job", metavar="FILE", help="write the job.json instead of running it")
     _add_reporting(parser)
     parser.set_defaults(action=_run_method, method=method)
+
+
+def _with_choices(parameter: Parameter) -> str:
+    choices = f" One of: {', '.join(parameter.choices)}." if parameter.choices else ""
+    return f"{parameter.help}{choices}".replace("%", "%%")
 
 
 def _converter(parameter: Parameter) -> Any:
@@ -168,6 +176,9 @@ def _report(reporter: Reporter, error: StfError) -> int:
 
 
 def _reporter(options: argparse.Namespace) -> Reporter:
+    if os.environ.get("TORCHELASTIC_RUN_ID") and os.environ.get("RANK") != "0":
+        # Of the processes that torchrun has started for one training, the first one speaks.
+        return SilentReporter()
     return JsonReporter(_private_stdout()) if options.json else TextReporter()
 
 

@@ -31,7 +31,8 @@ class Parameter:
     ``parent`` names the raster or vector parameter whose bands or fields are chosen from (kinds ``bands`` and
     ``field``; bands of several rasters have none). ``extension`` is that of a file (kinds ``file`` and
     ``file_out``), such as ``json``.
-    A parameter that is not required and has no default is left out of the job when it is not given.
+    A parameter that is not required and has no default is left out of the job when it is not given. A ``positional``
+    one stands on the command line without a flag, and has to.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     parent: str | None = None
     extension: str = ""
+    positional: bool = False
 
 
 #: The sensors whose images have bands, a mask and a nodata value, in words.
@@ -83,7 +85,10 @@ class Role:
 
 @dataclass(frozen=True)
 class Option:
-    """A setting of a method, with its default and its range (values in the unit that ``help`` says)."""
+    """A setting of a method, with its default and its range (values in the unit that ``help`` says).
+
+    One that is ``positional`` is given on the command line as a word without a flag.
+    """
 
     id: str
     kind: Literal["integer", "number", "boolean", "choice", "text"]
@@ -95,6 +100,7 @@ class Option:
     odd: bool = False
     choices: tuple[str, ...] = ()
     advanced: bool = True
+    positional: bool = False
 
 
 @dataclass(frozen=True)
@@ -249,6 +255,7 @@ class Method:
                 maximum=option.maximum,
                 odd=option.odd,
                 choices=option.choices,
+                positional=option.positional,
             )
 
     def _outputs(self) -> Iterator[Parameter]:

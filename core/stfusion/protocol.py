@@ -57,6 +57,15 @@ class Reporter(ABC):
         self.emit("error", code=code, message=message)
 
 
+class SilentReporter(Reporter):
+    """Says nothing but errors, on standard error."""
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Print an error."""
+        if kind == "error":
+            print(f"Error: {fields['message']}", file=sys.stderr)
+
+
 class JsonReporter(Reporter):
     """One JSON object a line, flushed at once; progress at most ten times a second.
 

@@ -143,10 +143,7 @@ def run(job: Job, reporter: Reporter, stop: Stop | None = None) -> int:
             "lower the memory limit or close other programs."
         ))
     except ImportError as error:
-        return _fail(context, EnvironmentFault(
-            f"The engine's Python lacks a working package '{error.name}' ({error}); run 'Install engine' in QGIS, or "
-            "install the packages of core/requirements.txt."
-        ))
+        return _fail(context, _lacking(job.declaration, error))
     except Exception as error:  # noqa: BLE001
         # The last line of defence: a defect of ours is reported as one, with its trace for the report.
         traceback.print_exc()
@@ -161,6 +158,19 @@ def run(job: Job, reporter: Reporter, stop: Stop | None = None) -> int:
     reporter.metric(PEAK_MEMORY, peak_memory_mb())
     reporter.result(outputs)
     return 0
+
+
+def _lacking(method: Method, error: ImportError) -> EnvironmentFault:
+    """What to say of a package that is not there, and that the networks alone may need."""
+    what = f"The engine's Python lacks a working package '{error.name}' ({error})"
+    if method.needs == "networks":
+        return EnvironmentFault(
+            f"{what}, which {method.title} needs; run 'Install engine' in QGIS with 'Packages of the networks', or "
+            "install the packages of core/requirements.txt and core/requirements-networks.txt."
+        )
+    return EnvironmentFault(
+        f"{what}; run 'Install engine' in QGIS, or install the packages of core/requirements.txt."
+    )
 
 
 def _fail(context: Context, error: StfError) -> int:

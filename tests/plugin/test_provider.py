@@ -10,7 +10,7 @@ IDS = {
     "stf:estarfm", "stf:fit_fc", "stf:fsdaf", "stf:obsum", "stf:rasdf", "stf:spstfm", "stf:ssif", "stf:ubdf",
     "stf:vipstf",
     "stf:stfdcnn", "stf:stfnet", "stf:edcstfn", "stf:gan_stfm", "stf:stfgan", "stf:swinstfm", "stf:opgan", "stf:sr3",
-    "stf:stfdiff", "stf:fuse_trained", "stf:import_network",
+    "stf:stfdiff", "stf:fuse_trained", "stf:import_network", "stf:train", "stf:fine_tune",
     "stf:assess_classification", "stf:assess_fused_classes", "stf:sampling_design", "stf:match_classes",
     "stf:reclassify", "stf:assess_fusion", "stf:wald_protocol", "stf:kmeans", "stf:apply_kmeans", "stf:kmeans_study",
     "stf:check_engine", "stf:install_engine", "stf:remove_engine",

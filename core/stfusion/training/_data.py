@@ -47,6 +47,8 @@ class TrainingData:
         Where samples are from; they are split here.
     say
         Receives sentences on what is done.
+    stored
+        The normalisation of a network that was trained before; none: that of these images.
 
     Attributes
     ----------
@@ -65,7 +67,9 @@ class TrainingData:
         The places cannot be learnt from, or no patch is valid.
     """
 
-    def __init__(self, wanted: Wanted, places: Sequence[Place], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, wanted: Wanted, places: Sequence[Place], say: Callable[[str], None], stored: Normalisation | None = None
+    ) -> None:
         self.wanted = wanted
         self.places = _usable(wanted, places, say)
         self.bands = 1 if wanted.per_band else _common_bands(self.places)
@@ -74,7 +78,7 @@ class TrainingData:
         self._training = [region for region in self.regions if region.use == "training"]
         self._imagined = [region for region in self._training if region.place.imagined]
         self._given = [region for region in self._training if not region.place.imagined]
-        self.normalisation = self._estimate()
+        self.normalisation = stored or self._estimate()
         self._maker = Maker(wanted, None if self.normalisation.kind == "scene" else self.normalisation)
         self._first = self._first_sample()
         self.validation = self._held_out()
@@ -232,6 +236,7 @@ def open_training_data(
     say: Callable[[str], None] = lambda sentence: None,
     warn: Callable[[str], None] = lambda sentence: None,
     memory_bytes: int = 2**28,
+    stored: Normalisation | None = None,
 ) -> TrainingData:
     """Open the data to learn from: dated layers, a data set file, simulated landscapes, or several of these.
 
@@ -248,6 +253,8 @@ def open_training_data(
         Receive sentences on what is done, and on what may spoil the result.
     memory_bytes
         What open images may keep.
+    stored
+        The normalisation of a network that was trained before; none: that of these images.
 
     Raises
     ------
@@ -270,7 +277,7 @@ def open_training_data(
         if sentence:
             warn(sentence)
         places.append(place)
-    return TrainingData(wanted, [*places, *_landscapes(wanted, places)], say)
+    return TrainingData(wanted, [*places, *_landscapes(wanted, places)], say, stored)
 
 
 def _landscapes(wanted: Wanted, places: Sequence[Place]) -> Iterable[Place]:
