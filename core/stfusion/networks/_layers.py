@@ -26,6 +26,13 @@ class ThreeLayers(nn.Module):
         return result
 
 
+class Conv3(nn.Sequential):
+    """A convolution of 3 x 3 pixels that continues the image by its outermost pixels."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(nn.ReplicationPad2d(1), nn.Conv2d(inputs, outputs, 3, stride=stride))
+
+
 def damp(layer: nn.Module) -> None:
     """Make the weights of a fresh last layer small, so that what is added to its output is near the result at once."""
     with torch.no_grad():
