@@ -76,10 +76,10 @@ class Cost:
 
 
 def fingerprint() -> str:
-    """Checksum of the engine and of the benchmarks: figures of another one are not to be mixed with new ones."""
+    """Checksum of engine, weights and benchmarks: figures of another one are not to be mixed with new ones."""
     found = hashlib.sha256()
     for folder in (CORE / "stfusion", ROOT / "benchmarks"):
-        for path in sorted(folder.rglob("*.py")):
+        for path in sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".safetensors")):
             found.update(path.read_bytes())
     return found.hexdigest()
 

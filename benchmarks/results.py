@@ -58,25 +58,25 @@ VARIANTS = {
 Found = dict[str, Any]
 
 
-def compare(name: str, scene: Scene) -> Found:
-    """The numbers of the comparison of all methods on a scene.
+def compare(name: str, scene: Scene, methods: str = "", folder: Path = WORK) -> Found:
+    """The numbers of the comparison of some methods on a scene; of all, and their variants, when none are named.
 
     Raises
     ------
     StfError
         The scene's data are not there, or the comparison failed.
     """
-    work = WORK / name
+    work = folder / name
     work.mkdir(parents=True, exist_ok=True)
-    numbers, state = work / "numbers.json", f"{fingerprint()} {scene}"
+    numbers, state = work / "numbers.json", f"{fingerprint()} {scene} {methods}"
     if numbers.exists():
         kept = json.loads(numbers.read_text(encoding="utf-8"))
         if kept["state"] == state:
             return dict(kept["found"])
     print(f"Scene: {scene.title}", flush=True)
     files = prepare(name, work)
-    found = _run(name, _order(scene, files, work / "report", "", ""))
-    for title, (method, setting) in VARIANTS.items():
+    found = _run(name, _order(scene, files, work / "report", methods, ""))
+    for title, (method, setting) in ({} if methods else VARIANTS).items():
         if method in found["methods"]:
             variant = _run(name, _order(scene, files, work / title, method, setting))["methods"][method]
             found["methods"][title] = {**variant, "title": title}

@@ -11,7 +11,7 @@ from typing import Any
 from stfusion import PROTOCOL, __version__
 
 BASE = ("numpy", "scipy", "numba", "rasterio", "odc-geo", "scikit-learn", "matplotlib")
-NETWORKS = ("torch",)
+NETWORKS = ("torch", "safetensors", "lightning-fabric", "tensorboardX")
 
 
 def packages() -> dict[str, Any]:
@@ -26,7 +26,7 @@ def packages() -> dict[str, Any]:
 
 
 def check() -> dict[str, Any]:
-    """Compute something with numba on every device and compare with numpy.
+    """Compute something with numba, and with torch where it is installed, on every device and compare with numpy.
 
     Returns the versions, ``devices`` (name, ok, seconds or reason) and ``ok``, which is False when a base package is
     missing or the processor's result is wrong. A graphics card that does not work is reported, not fatal.
@@ -38,6 +38,10 @@ def check() -> dict[str, Any]:
         from stfusion import _proof
 
         report["devices"] = [_proof.cpu(), *_proof.cuda()]
+    if not report["missing"] and all(name in report["packages"] for name in NETWORKS):
+        from stfusion import _proof_torch
+
+        report["devices"] += _proof_torch.devices()
     report["nvidia_driver"] = shutil.which("nvidia-smi") is not None
     report["ok"] = not report["missing"] and bool(report["devices"][0]["ok"])
     return report
@@ -55,6 +59,6 @@ def sentences(report: dict[str, Any]) -> list[str]:
     for device in report["devices"]:
         state = f"computed correctly in {device['seconds']:.3f} s" if device["ok"] else f"not used: {device['reason']}"
         lines.append(f"Device {device['name']}: {state}")
-    if report["nvidia_driver"] and len(report["devices"]) == 1:
-        lines.append("An NVIDIA driver is installed, but numba found no CUDA device; everything runs on the processor.")
+    if report["nvidia_driver"] and all(device["name"].startswith("cpu") for device in report["devices"]):
+        lines.append("An NVIDIA driver is installed, but no CUDA device was found; everything runs on the processor.")
     return lines

@@ -103,5 +103,5 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
             yield f"Device {device['name']}: computed correctly in {device['seconds']:.3f} s"
         else:
             yield f"Device {device['name']}: not used, because {device['reason']}"
-    if report["nvidia_driver"] and len(report["devices"]) == 1:
+    if report["nvidia_driver"] and all(device["name"].startswith("cpu") for device in report["devices"]):
         yield "An NVIDIA driver is installed, but no CUDA device was found; everything runs on the processor."

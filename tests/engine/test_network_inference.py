@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from makers import FINE, Said, write_raster
+from stfusion import _proof_torch
 from stfusion.errors import OutOfMemory
 from stfusion.fusion._scene import Scene
 from stfusion.job import Input
@@ -282,3 +283,11 @@ def test_coarse_images_on_their_own_grid(tmp_path: Path) -> None:
     found = {source.title: align(source, fine, "cubic") for source in (fine, coarse, target)}
     values, _ = fused(Toy(Form(bands=2)), reader(found))
     assert not np.isnan(values).any()
+
+
+def test_a_device_is_trusted_when_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _proof_torch.fault(torch.device("cpu")) == ""
+    assert "meta" in _proof_torch.fault(torch.device("meta"))
+    monkeypatch.setattr(_proof_torch.functional, "conv2d", lambda image, kernel: torch.zeros(1, 1, 30, 30))
+    (device,) = _proof_torch.devices()
+    assert (device["name"], device["ok"], device["reason"]) == ("cpu (torch)", False, "it computed a wrong result")
