@@ -13,7 +13,7 @@ from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.training._data_set import load_data_set
 from stfusion.training._dated import dated_place
-from stfusion.training._places import refuse_repeated
+from stfusion.training._places import OpenImages, RasterPlace, refuse_repeated
 from training_scenes import DAYS, layers, scene, surface
 
 PLACE = {
@@ -186,5 +186,6 @@ def test_two_layers_of_a_date_are_named(tmp_path):
 
 def test_layers_without_a_common_date_are_no_pairs(tmp_path):
     fine, coarse = scene(tmp_path)
+    place = dated_place("the scene", Input(fine.path), Input(coarse.more[0], more=coarse.more[1:]))
     with pytest.raises(UserError, match="fine ones are of 2021-04-20, the coarse ones of 2021-05-22, 2021-06-23"):
-        dated_place("here", Input(fine.path), Input(coarse.more[0], more=coarse.more[1:]))
+        RasterPlace(place, OpenImages(8))

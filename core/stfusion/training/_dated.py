@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path, PurePath
@@ -26,15 +25,9 @@ def dated_place(name: str, fine: Input, coarse: Input | None) -> PlaceFiles:
     Raises
     ------
     UserError
-        A date cannot be read, two files have the same date, or no date has both a fine and a coarse image.
+        A date cannot be read, or two files have the same date.
     """
-    place = PlaceFiles(name, _by_date("fine", fine), _by_date("coarse", coarse) if coarse else {})
-    if place.coarse and not set(place.fine) & set(place.coarse):
-        raise UserError(
-            f"No date has both a fine and a coarse layer: the fine ones are of {_listed(place.fine)}, the coarse ones "
-            f"of {_listed(place.coarse)}; add the missing ones, or leave the coarse layers out to have them simulated."
-        )
-    return place
+    return PlaceFiles(name, _by_date("fine", fine), _by_date("coarse", coarse) if coarse else {})
 
 
 def _by_date(sensor: str, layers: Input) -> dict[date, Input]:
@@ -69,9 +62,3 @@ def _files(sensor: str, layers: Input) -> list[str]:
         else:
             found.append(path)
     return found
-
-
-def _listed(days: Mapping[date, Input]) -> str:
-    """Dates in words, the first few of many."""
-    few = [str(day) for day in sorted(days)]
-    return ", ".join(few) if len(few) <= 5 else f"{', '.join(few[:4])} and {len(few) - 4} more"

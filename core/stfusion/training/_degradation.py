@@ -119,8 +119,13 @@ class Sensor:
         """The weights (coarse, fine) of fine pixels in coarse ones along an axis."""
         first, count = self._span(size, margin, axis)
         centres = self.phase[axis] + (first + np.arange(count) + 0.5 + shift) * self.ratio
-        away = np.arange(size) + 0.5 - centres[:, None]
-        weights = _overlap(away, self.ratio, self.blur * self.ratio)
+        sigma = self.blur * self.ratio
+        reach = self.ratio / 2 + _REACH * sigma + 0.5
+        near = np.floor(centres - reach).astype(int)[:, None] + np.arange(math.ceil(2 * reach) + 1)
+        shares = _overlap(near + 0.5 - centres[:, None], self.ratio, sigma)
+        weights = np.zeros((count, size))
+        inside = (near >= 0) & (near < size)
+        weights[np.nonzero(inside)[0], near[inside]] = shares[inside]
         totals = weights.sum(axis=1, keepdims=True)
         # A coarse pixel beyond the image has no weights; it is NaN.
         return weights / np.where(totals > 0, totals, 1.0)

@@ -149,6 +149,12 @@ class RasterPlace(Place):
         super().__init__()
         self.name, self.split, self.files = files.name, files.split, files
         self._images = images
+        if files.coarse and not set(files.coarse) & set(files.fine):
+            raise UserError(
+                f"No date of {files.name} has both a fine and a coarse image: the fine ones are of "
+                f"{_listed(files.fine)}, the coarse ones of {_listed(files.coarse)}; add the missing ones, or leave "
+                "the coarse images out to have them simulated."
+            )
         self.fine_dates = tuple(sorted(files.fine))
         self.coarse_dates = tuple(sorted(set(files.coarse) & set(files.fine)))
         self._reference = self._source("fine", self.fine_dates[0], None)
@@ -245,3 +251,9 @@ def refuse_repeated(places: Sequence[PlaceFiles]) -> None:
                     f"({place.split or 'no split'}); what is held out must not be learnt from, so leave it out of one, "
                     "or give both the same split."
                 )
+
+
+def _listed(days: Mapping[date, Input]) -> str:
+    """Dates in words, the first few of many."""
+    few = [str(day) for day in sorted(days)]
+    return ", ".join(few) if len(few) <= 5 else f"{', '.join(few[:4])} and {len(few) - 4} more"
