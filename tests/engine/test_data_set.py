@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from makers import write_raster
 from stfusion.errors import UserError
 from stfusion.job import Input
-from stfusion.training._data_set import load_data_set
+from stfusion.training._data_set import _PLACE, _TOP, load_data_set
 from stfusion.training._dated import dated_place
+from stfusion.training._degradation import RANGES
 from stfusion.training._places import OpenImages, RasterPlace, refuse_repeated
 from training_scenes import DAYS, layers, scene, surface
 
@@ -189,3 +191,23 @@ def test_layers_without_a_common_date_are_no_pairs(tmp_path):
     place = dated_place("the scene", Input(fine.path), Input(coarse.more[0], more=coarse.more[1:]))
     with pytest.raises(UserError, match="fine ones are of 2021-04-20, the coarse ones of 2021-05-22, 2021-06-23"):
         RasterPlace(place, OpenImages(8))
+
+
+def page():
+    return Path(__file__).parents[2].joinpath("docs", "training-data.md").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_a_data_set_that_can_be_read(tmp_path):
+    example = page().split("```json\n")[1].split("```")[0]
+    (tmp_path / "places.json").write_text(example)
+    upper, plain = load_data_set(tmp_path / "places.json")
+    assert (upper.split, plain.split, plain.ratio) == ("training", "validation", (8.0, 32.0))
+    assert upper.coarse[date(2019, 8, 25)].bands == (1, 4, 3)
+    refuse_repeated([upper, plain])
+
+
+def test_the_page_describes_every_entry():
+    text = page()
+    assert [entry for entry in (_TOP | _PLACE) if f"| `{entry}`" not in text and f"`{entry}` |" not in text] == []
+    for number in (*RANGES.ratio, *RANGES.blur, RANGES.shift, RANGES.drift, 100 * RANGES.gain, 100 * RANGES.offset):
+        assert f"{number:g}" in text.split("## Simulated coarse images")[1]

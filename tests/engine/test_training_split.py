@@ -118,6 +118,13 @@ def test_enough_places_are_held_out_as_a_whole():
     assert len(chosen) > 5
 
 
+@pytest.mark.parametrize("places", [[Ground(ratio=4)], [Ground("A", use="training"), Ground("B", ratio=4)]])
+def test_the_only_place_is_never_held_out_as_a_whole(places):
+    learnt, held, _ = parts(places, share=0.7)
+    assert held[0].place is places[-1]
+    assert held[0].place in [region.place for region in learnt]
+
+
 def test_a_split_that_is_given_is_kept():
     places = [Ground("A", use="validation"), Ground("B", use="training"), Ground("C"), Ground("D"), Ground("E")]
     learnt, held, _ = parts(places)

@@ -73,7 +73,8 @@ def split(
     uses: dict[Place, Split] = {place: place.split or "training" for place in places}
     if "validation" in uses.values():
         free = []
-    count = round(share * len(free))
+    # The only place without a split is cut, however large the share.
+    count = min(round(share * len(free)), max(len(free) - 1, 0))
     for index in np.random.default_rng([seed, len(free)]).permutation(len(free))[:count]:
         uses[free[index]] = "validation"
     stripped = free if share and not count else []
