@@ -28,21 +28,21 @@ class Ranges:
 
     ``ratio``: fine pixels along a coarse one, evenly by its logarithm. ``boxes``: share of sensors that are plain
     means; the others have a Gaussian of ``blur`` coarse pixels (standard deviation) before the mean. ``shift``: coarse
-    pixels by which the images of a sample are displaced together, ``drift``: each of them further. ``gain`` and
-    ``offset``: bias of all images, ``gain_change`` and ``offset_change``: of each of them further, per band. ``noise``:
-    standard deviation. Offsets and noise are shares of the range of the values.
+    pixels by which the images of a sample are displaced together, small ones more often; ``drift``: each of them
+    further. ``gain`` and ``offset``: bias of all images, ``gain_change`` and ``offset_change``: of each of them
+    further, per band. ``noise``: standard deviation. Offsets and noise are shares of the range of the values.
     """
 
     ratio: tuple[float, float] = (4.0, 32.0)
     boxes: float = 0.3
     blur: tuple[float, float] = (0.15, 0.6)
-    shift: float = 0.4
-    drift: float = 0.08
+    shift: float = 1.0
+    drift: float = 0.1
     gain: float = 0.08
-    gain_change: float = 0.015
+    gain_change: float = 0.02
     offset: float = 0.03
-    offset_change: float = 0.006
-    noise: tuple[float, float] = (0.0, 0.01)
+    offset_change: float = 0.01
+    noise: tuple[float, float] = (0.0, 0.02)
 
 
 #: The sensors that training imagines.
@@ -144,14 +144,11 @@ def draw_sensor(rng: np.random.Generator, ratios: tuple[float, float], bands: in
     ratio = math.exp(rng.uniform(math.log(ratios[0]), math.log(ratios[1])))
     blur = 0.0 if rng.random() < RANGES.boxes else rng.uniform(*RANGES.blur)
 
-    def both(size: float) -> tuple[float, float]:
-        return rng.uniform(-size, size), rng.uniform(-size, size)
-
     return Sensor(
         ratio=ratio,
         blur=blur,
         phase=(rng.uniform(0, ratio), rng.uniform(0, ratio)),
-        shift=both(RANGES.shift),
+        shift=(RANGES.shift * rng.triangular(-1, 0, 1), RANGES.shift * rng.triangular(-1, 0, 1)),
         gain=tuple(1 + rng.uniform(-RANGES.gain, RANGES.gain, bands)),
         offset=tuple(rng.uniform(-RANGES.offset, RANGES.offset, bands)),
         noise=rng.uniform(*RANGES.noise),
