@@ -208,15 +208,14 @@ def test_invalid_pixels_teach_nothing():
     assert learnt_from_nothing(network, "net", batch_for(network)) == 0
 
 
-# The loss of a residual begins where that of an image is after many steps.
-@pytest.mark.parametrize(("target", "times"), [("image", 20), ("residual", 10)])
-def test_a_handful_of_patches_is_learnt_by_heart(target, times):
+@pytest.mark.parametrize("target", ["image", "residual"])
+def test_a_handful_of_patches_is_learnt_by_heart(target):
     network = built("swinstfm", target=target)
     batch = batch_for(network)
     before = error(network, batch)
-    history = overfit(network, batch, 80, 3e-3)
-    assert fell(history["net"]) > times
-    assert error(network, batch) < before / 20
+    history = overfit(network, batch, 120, 2e-3)
+    assert fell(history["net"]) > 20
+    assert error(network, batch) < before / 10
 
 
 def test_the_same_seed_learns_the_same():
