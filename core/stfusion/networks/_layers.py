@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional
 
 #: What the last layer of a network that is to begin near nothing is multiplied by.
 _DAMPING = 0.1
@@ -51,3 +52,17 @@ def squared_error(image: Tensor, wanted: Tensor, valid: Tensor | None) -> Tensor
     """Mean square of the error, which is 0 where a pixel is invalid."""
     error = image - wanted
     return (error if valid is None else torch.where(valid, error, 0.0)).square().mean()
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation that takes a batch of a single pixel as well, which has no statistics of its own.
+
+    Discriminators come down to one pixel; then the running statistics are used.
+    """
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(n, channels, rows, columns), normalised."""
+        if self.training and image.numel() == self.num_features:
+            running = (self.running_mean, self.running_var)
+            return functional.batch_norm(image, *running, self.weight, self.bias, training=False, eps=self.eps)
+        return super().forward(image)
