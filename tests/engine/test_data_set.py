@@ -190,7 +190,7 @@ def test_layers_without_a_common_date_are_no_pairs(tmp_path):
     fine, coarse = scene(tmp_path)
     place = dated_place("the scene", Input(fine.path), Input(coarse.more[0], more=coarse.more[1:]))
     with pytest.raises(UserError, match="fine ones are of 2021-04-20, the coarse ones of 2021-05-22, 2021-06-23"):
-        RasterPlace(place, OpenImages(8))
+        RasterPlace(place, OpenImages(2**24, 8))
 
 
 def page():

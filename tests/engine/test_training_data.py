@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from real_data import real_scene
 from stfusion.errors import UserError
 from stfusion.job import Input
-from stfusion.raster.source import Source
-from stfusion.training import _landscapes
+from stfusion.raster.source import Source, align
+from stfusion.training import _landscapes, _places
 from stfusion.training._batches import batch, batches, validation_batches
 from stfusion.training._data import open_training_data
+from stfusion.training._places import OpenImages
 from stfusion.training._wanted import Wanted
 from training_scenes import DAYS, coarsened, layers, scene, surface
 
@@ -257,14 +260,39 @@ def test_only_patches_are_read(tmp_path, monkeypatch, per_band):
     assert sum(count.pixels.values()) <= 10 * 2 * (32 + 2 * 25) ** 2
 
 
-def test_open_files_are_bounded(tmp_path, layered):
-    from stfusion.training._places import OpenImages
+class Opened:
+    """An image that is open, with so many bands."""
 
-    images = OpenImages(3)
+    def __init__(self, same_grid, bands=1):
+        self.same_grid, self.bands = same_grid, range(bands)
+
+
+def order_of_opening(images, keys, same_grid, part=1.0):
     made = []
-    for key in (1, 2, 3, 1, 4, 1, 2):
-        images.get(key, lambda key=key: made.append(key))
-    assert made == [1, 2, 3, 4, 2]
+
+    def make(key, cache_bytes):
+        made.append((key, cache_bytes))
+        return Opened(same_grid)
+
+    for key in keys:
+        images.get(key, part, partial(make, key))
+    return made
+
+
+def test_the_memory_of_open_images_is_bounded():
+    images = OpenImages(3 * 2**20, 1000)
+    made = order_of_opening(images, (1, 2, 3, 1, 4, 1, 2), same_grid=False)
+    assert [key for key, _ in made] == [1, 2, 3, 4, 2]
+
+
+def test_few_images_share_the_memory():
+    assert order_of_opening(OpenImages(2**30, 4), (1,), same_grid=False, part=0.25) == [(1, 2**26)]
+
+
+def test_open_files_are_bounded(monkeypatch):
+    monkeypatch.setattr(_places, "MOST_OPEN", 2)
+    made = order_of_opening(OpenImages(2**20, 1), (1, 2, 1, 3, 1, 2), same_grid=True)
+    assert [key for key, _ in made] == [1, 2, 3, 2]
 
 
 def with_values_beyond(image, first, last, value, ratio=1):
@@ -482,3 +510,27 @@ def test_images_with_too_many_bands_for_landscapes_are_refused(tmp_path):
     fine, _ = scene(tmp_path, bands=7)
     with pytest.raises(UserError, match="landscapes have 6 bands and the images 7"):
         opened(replace(PLAIN, landscapes=0.1), fine)
+
+
+def test_a_real_pair_of_sensors_is_learnt_from():
+    """The samples are what a fusion of the same files reads, and the coarse change explains some of the fine one."""
+    folder = real_scene("stf_salton_hls_viirs")
+    fine, coarse = (sorted(folder.glob(f"{name}*.tif")) for name in ("HLS70m", "VIIRS490m"))
+    inputs = [Input(str(paths[0]), more=tuple(map(str, paths[1:]))) for paths in (fine, coarse)]
+    data, _, warned = opened(Wanted(patch=28, per_band=True, varied=False), *inputs)
+    assert warned == []
+    assert data.ratio == (7.0, 7.0)
+    assert data.describe()["places"][0]["samples_of_dates"] == 90
+    sample = data.draw(0, 0)
+    day = str(sample.spot.dates.target).replace("-", "")
+    files = [next(str(path) for path in paths if day in path.name) for paths in (coarse, fine)]
+    target = align(*(Source("Image", Input(file)) for file in files), "cubic").read(sample.spot.box)
+    found = sample.normalisation.undo(sample.target)[:, sample.valid]
+    assert found == pytest.approx(target[:, sample.valid], rel=1e-6)
+    errors = []
+    for number in range(len(data.validation)):
+        held = data.held(number)
+        still, moved = held.truth - held.fine[0], held.truth - held.fine[0] - held.target + held.coarse[0]
+        errors.append([np.square(still[:, held.valid]).mean(), np.square(moved[:, held.valid]).mean()])
+    still, moved = np.sqrt(np.mean(errors, axis=0))
+    assert moved < still

@@ -30,10 +30,6 @@ from stfusion.training._wanted import Wanted
 _TRIES, _FIRST_TRIES = 8, 256
 #: Images that the stored normalisation is estimated from, at most.
 _IMAGES = 64
-#: Images that are open at once, at most and at least.
-_MOST_OPEN, _FEWEST_OPEN = 256, 8
-#: Bytes that an open image that is resampled keeps for every band (four blocks).
-_OPEN_BYTES = 2**20
 
 
 class TrainingData:
@@ -269,7 +265,7 @@ def open_training_data(
     if not files and not wanted.landscapes:
         raise UserError("There is nothing to learn from; give fine layers, a data set file or simulated landscapes.")
     refuse_repeated(files)
-    images = OpenImages(int(np.clip(memory_bytes // _OPEN_BYTES, _FEWEST_OPEN, _MOST_OPEN)))
+    images = OpenImages(memory_bytes, sum(len(one.coarse) for one in files))
     places: list[Place] = []
     for one in files:
         place = RasterPlace(one, images)

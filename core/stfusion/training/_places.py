@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.networks._normalisation import Floats, sample_of, value_range
-from stfusion.raster.source import AlignedSource, Array, Box, Source, align, pixel_ratio
+from stfusion.raster.source import LATTICE, AlignedSource, Array, Box, Source, align, pixel_ratio
 
 Sensor = Literal["fine", "coarse"]
 Split = Literal["training", "validation"]
@@ -26,6 +26,8 @@ Split = Literal["training", "validation"]
 _INNER = (2.0, 98.0)
 #: A coarse pixel has to be this many fine pixels wide, unless the coarse images lie on the fine grid.
 _COARSER = 0.75
+#: Files that are open at once at most, and blocks that each keeps at least.
+MOST_OPEN, _LEAST_BLOCKS = 256, 4
 #: Ratio of the ranges of a fine and a coarse image from which they are said to have different scales.
 _SCALES_APART = 20.0
 
@@ -118,22 +120,34 @@ class _Image:
 
 
 class OpenImages:
-    """Images that are open, of which those used least recently are closed."""
+    """Images that are open, of which those used least recently are closed.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._open: OrderedDict[object, AlignedSource] = OrderedDict()
+    ``memory_bytes`` bound what they keep of resampled blocks, shared by ``count`` images that are resampled.
+    """
+
+    def __init__(self, memory_bytes: int, count: int) -> None:
+        self._memory, self._share = memory_bytes, memory_bytes // max(1, count)
+        self._open: OrderedDict[object, tuple[AlignedSource, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: object, make: Callable[[], AlignedSource]) -> AlignedSource:
-        """The image of a key, opened if it is not open."""
+    def get(self, key: object, part: float, make: Callable[[int], AlignedSource]) -> AlignedSource:
+        """The image of a key; if it is not open, it is made with the bytes that it may keep.
+
+        ``part`` is the share (0..1) of the bands of its file that it has.
+        """
         with self._lock:
             if key not in self._open:
-                self._open[key] = make()
-                while len(self._open) > self._most:
-                    self._open.popitem(last=False)
+                share = int(part * self._share)
+                image = make(share)
+                kept = 0 if image.same_grid else max(share, _LEAST_BLOCKS * LATTICE**2 * 4 * len(image.bands))
+                self._open[key] = image, kept
             self._open.move_to_end(key)
-            return self._open[key]
+            while len(self._open) > 1 and (len(self._open) > MOST_OPEN or self._kept() > self._memory):
+                self._open.popitem(last=False)
+            return self._open[key][0]
+
+    def _kept(self) -> int:
+        return sum(kept for _, kept in self._open.values())
 
 
 class RasterPlace(Place):
@@ -182,10 +196,10 @@ class RasterPlace(Place):
         return values if scale == 1 else values * np.float32(scale)
 
     def _image(self, sensor: Sensor, day: date, band: int | None) -> AlignedSource:
-        def make() -> AlignedSource:
-            return align(self._source(sensor, day, band), self._reference, "cubic", cache_bytes=0)
+        def make(cache_bytes: int) -> AlignedSource:
+            return align(self._source(sensor, day, band), self._reference, "cubic", cache_bytes)
 
-        return self._images.get((id(self), sensor, day, band), make)
+        return self._images.get((id(self), sensor, day, band), 1 if band is None else 1 / self.bands, make)
 
     def _source(self, sensor: Sensor, day: date, band: int | None) -> Source:
         image = self.files.of(sensor)[day]
