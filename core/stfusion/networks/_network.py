@@ -185,6 +185,11 @@ class Network(nn.Module, ABC):
     def optimiser(self, part: str) -> torch.optim.Optimizer:
         """The optimiser of a part with the settings of the recipe; the trainer lets its rate rise and fall."""
 
+    @classmethod
+    def takes(cls, side: int) -> bool:
+        """Whether the network can be given patches with this side."""
+        return side % cls.layout.multiple == 0
+
     def evaluations(self, sampling: Sampling) -> int:
         """How often a prediction asks the network: once, or in every step of a diffusion model."""
         return sampling.steps if self.stochastic else 1

@@ -188,7 +188,7 @@ def layout_that_fits(context: Context, network: Network, budget: int, smaller: i
     while halved < smaller or layout.patch**2 * network.pixel_bytes > budget:
         side = layout.patch // 2 // layout.multiple * layout.multiple
         least = 2 * (layout.margin + layout.ramp) + layout.multiple
-        if side < least:
+        if side < least or not network.takes(side):
             needed = layout.patch**2 * network.pixel_bytes
             raise OutOfMemory(
                 f"A patch of {layout.patch} pixels needs {needed / 2**20:.0f} MB and {budget / 2**20:.0f} MB are left; "

@@ -133,7 +133,7 @@ def _drawing(context: Context, network: Network, uncertainty: bool) -> Drawing:
     Raises
     ------
     UserError
-        An uncertainty is wanted of a network that gives none, or of a single sample.
+        An uncertainty is wanted of a network that gives none, or of a single sample; or there are too many steps.
     """
     if not network.stochastic:
         if uncertainty:
@@ -150,14 +150,24 @@ def _drawing(context: Context, network: Network, uncertainty: bool) -> Drawing:
             "'Uncertainty' (uncertainty) out."
         )
     sampler: Literal["ddim", "ddpm"] = "ddpm" if options["sampler"] == "ddpm" else "ddim"
-    return Drawing(context.job.seed, samples, int(options["steps"]), sampler, float(options["eta"]))
+    drawing = Drawing(context.job.seed, samples, int(options["steps"]), sampler, float(options["eta"]))
+    try:
+        network.evaluations(drawing.sampling(_no_noise))
+    except ValueError as error:
+        raise UserError(f"'Steps' (steps) is {drawing.steps}, and {error}; take fewer.") from error
+    return drawing
+
+
+def _no_noise(step: int) -> torch.Tensor:
+    """Noise for a sampling that is only asked about."""
+    return torch.empty(0)
 
 
 def _calls(network: Network, reader: Reader, layout: Layout, drawing: Drawing) -> int:
     """How often the network is asked for a patch, or a band of it."""
     patches = sum(map(len, rows_of_patches(reader.shape, layout)))
     bands = reader.bands if network.form.bands == 1 else 1
-    calls = network.evaluations(drawing.sampling(lambda step: torch.empty(0)))
+    calls = network.evaluations(drawing.sampling(_no_noise))
     turns = max(1, reader.pairs // network.form.pairs)
     return patches * bands * drawing.samples * calls * turns
 

@@ -355,7 +355,7 @@ class SwinSTFM(Network):
     id = "swinstfm"
     symmetric = True
     pixel_bytes = 4608
-    layout = Layout(patch=256, margin=32, ramp=64, multiple=256)
+    layout = Layout(patch=256, margin=32, ramp=64, multiple=32)
     net: SwinSTFMNet
 
     def __init__(self, form: Form) -> None:
@@ -366,6 +366,11 @@ class SwinSTFM(Network):
             last = self.net.fine_up.outc[2]
             for weights in last.parameters():
                 nn.init.normal_(weights, std=1e-3)
+
+    @classmethod
+    def takes(cls, side: int) -> bool:
+        """Whether windows cover such patches at every level."""
+        return _fits(side)
 
     def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
         """The fine image of the target date."""

@@ -138,10 +138,10 @@ def _wanted(context: Context, kind: type[Network], form: Form, per_band: bool) -
     """
     options, layout = context.options, kind.layout
     patch = int(options["patch"]) or layout.patch
-    if patch % layout.multiple:
+    if not kind.takes(patch):
+        near = min(filter(kind.takes, range(1, 2 * patch + layout.patch)), key=lambda side: abs(side - patch))
         raise UserError(
-            f"'Patch' (patch) is {patch} and a network '{kind.id}' takes multiples of {layout.multiple}; take "
-            f"{max(1, round(patch / layout.multiple)) * layout.multiple}."
+            f"'Patch' (patch) is {patch} and a network '{kind.id}' cannot be given patches with that side; take {near}."
         )
     # The coarse images of the pairs are read for every network, since the baselines need them.
     return Wanted(
