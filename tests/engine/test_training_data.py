@@ -69,6 +69,13 @@ def test_a_sample_is_what_the_files_hold(layered):
         assert sample.target.shape == sample.coarse[0].shape == (2, 16, 16)
 
 
+def test_what_is_held_out_has_its_real_coarse_images(layered):
+    plain, _, _ = opened(PLAIN, *layered)
+    simulated, _, _ = opened(replace(PLAIN, simulated=1.0), *layered)
+    assert all(same(plain.held(number), simulated.held(number)) for number in range(4))
+    assert not any(same(plain.draw(0, index), simulated.draw(0, index)) for index in range(4))
+
+
 def test_training_samples_lie_in_what_is_not_held_out(layered):
     data, said, _ = opened(PLAIN, *layered)
     assert said == [
@@ -472,7 +479,7 @@ def test_landscapes_are_mixed_with_places_and_never_held_out(layered, monkeypatc
     [
         (lambda folder: {}, "There is nothing to learn from"),
         (lambda folder: {"coarse": scene(folder)[1]}, "Coarse layers are given without fine ones"),
-        (lambda folder: {"fine": scene(folder, days=1)[0]}, r"has 1 date\(s\) \(2021-04-20\) and the network"),
+        (lambda folder: {"fine": scene(folder, days=1)[0]}, r"^The scene has 1 date\(s\) \(2021-04-20\) and"),
         (lambda folder: {"fine": Input(str(folder / "none_2021-01-01.tif"))}, "does not exist"),
         (lambda folder: {"fine": scene(folder, rows=8)[0]}, "No place is as large as a patch of 16 pixels"),
         (lambda folder: dict(zip(("coarse", "fine"), scene(folder), strict=True)), "is finer than .* swap the fine"),

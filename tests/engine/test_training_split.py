@@ -145,7 +145,7 @@ def test_nothing_is_held_out_where_nothing_is_wanted():
 
 def test_small_places_are_left_out_and_said():
     _, _, said = parts([Ground("A", shape=(10, 50)), Ground("B")])
-    assert said[0] == "A (50 x 10 pixels) is left out: it is smaller than a patch of 16 pixels."
+    assert said[0] == "Left out: A (50 x 10 pixels), which is smaller than a patch of 16 pixels."
 
 
 def test_places_too_small_to_be_cut_are_learnt_from():

@@ -7,7 +7,7 @@ that was never interrupted would have seen, and several processes share the samp
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,7 +27,7 @@ from stfusion.training._split import Region, split
 from stfusion.training._wanted import Wanted
 
 #: How often a patch is drawn again where too much of it is invalid, and how often before there is none at all.
-_TRIES, _FIRST_TRIES = 8, 256
+_TRIES, _FIRST_TRIES = 32, 256
 #: Images that the stored normalisation is estimated from, at most.
 _IMAGES = 64
 
@@ -75,7 +75,10 @@ class TrainingData:
         self._imagined = [region for region in self._training if region.place.imagined]
         self._given = [region for region in self._training if not region.place.imagined]
         self.normalisation = stored or self._estimate()
-        self._maker = Maker(wanted, None if self.normalisation.kind == "scene" else self.normalisation)
+        shared = None if self.normalisation.kind == "scene" else self.normalisation
+        self._maker = Maker(wanted, shared)
+        # What is held out is judged with the coarse images that are there.
+        self._judge = Maker(replace(wanted, simulated=0.0), shared)
         self._first = self._first_sample()
         self.validation = self._held_out()
 
@@ -206,7 +209,7 @@ class TrainingData:
         return kept
 
     def _hold(self, number: int, spot: Spot) -> Sample | None:
-        return self._maker.make(spot, self._generator(3, number), vary=False)
+        return self._judge.make(spot, self._generator(3, number), vary=False)
 
     def _estimate(self) -> Normalisation:
         """The normalisation of all fine images to learn from; band by band every scene has its own."""
@@ -302,7 +305,7 @@ def _usable(wanted: Wanted, places: Sequence[Place], say: Callable[[str], None])
         else:
             faults.append(_too_few(wanted, place))
     if not any(not place.imagined for place in usable) and faults:
-        raise UserError(faults[0])
+        raise UserError(faults[0][0].upper() + faults[0][1:])
     for fault in faults:
         say(f"Left out: {fault}")
     return usable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -14,7 +14,7 @@ from stfusion.networks._normalisation import Normalisation, from_ranges
 from stfusion.raster.resolution import read_beyond
 from stfusion.raster.source import Array, Box
 from stfusion.training._change import changed
-from stfusion.training._degradation import RANGES, Sensor, draw_sensor
+from stfusion.training._degradation import RANGES, draw_sensor
 from stfusion.training._places import Place
 from stfusion.training._plan import Dates
 from stfusion.training._split import Region
@@ -121,9 +121,12 @@ class Maker:
         coarse = {day: place.read("coarse", day, spot.box, spot.band) for day in {days[index] for index in seen}}
         images = [normalisation.apply(coarse[days[index]]) for index in seen]
         if sensor:
-            base = read[dates.target]
-            images = [image + _degraded(wide[index] - base, sensor, margin)
-                      for image, index in zip(images, seen, strict=True)]
+            # The real image has the bias of the real sensor; what is added has only that of a date of its own.
+            plain, base = replace(sensor, gain=(1.0,), offset=(0.0,)), read[dates.target]
+            images = [
+                image if wide[index] is base else image + plain.expose(wide[index] - base, margin, rng, self._unit)
+                for image, index in zip(images, seen, strict=True)
+            ]
         return fine, images
 
     def _variation(self, rng: np.random.Generator) -> Callable[[Array], Array]:
@@ -157,11 +160,6 @@ def _read_fine(spot: Spot, day: date, margin: int) -> Array:
 
 def _moved(box: Box, rows: int, columns: int) -> Box:
     return Box(box.top + rows, box.bottom + rows, box.left + columns, box.right + columns)
-
-
-def _degraded(change: Array, sensor: Sensor, margin: int) -> Array:
-    """A change of the fine image as the coarse one shows it."""
-    return sensor.refine(sensor.see(change, margin), change.shape[1:], margin)
 
 
 def _filled(image: Array) -> Array:

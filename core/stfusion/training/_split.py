@@ -65,7 +65,7 @@ def split(
     small = [place for place in places if min(place.shape) < side]
     for place in small:
         rows, columns = place.shape
-        say(f"{place.name} ({columns} x {rows} pixels) is left out: it is smaller than a patch of {side} pixels.")
+        say(f"Left out: {place.name} ({columns} x {rows} pixels), which is smaller than a patch of {side} pixels.")
     places = [place for place in places if place not in small]
     if not places:
         raise UserError(f"No place is as large as a patch of {side} pixels; take smaller patches.")
