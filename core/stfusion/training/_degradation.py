@@ -54,7 +54,8 @@ class Sensor:
     """An imagined coarse sensor over a patch.
 
     ``blur`` is in coarse pixels (0: none), ``phase`` the rows and columns (fine pixels) from the corner of what is read
-    to that of a coarse pixel, ``shift`` in coarse pixels; ``gain`` and ``offset`` have a value for each band or for all.
+    to that of a coarse pixel, ``shift`` in coarse pixels; ``gain`` and ``offset`` have a value for each band, or for
+    all.
     """
 
     ratio: float
