@@ -360,13 +360,14 @@ class Trainer:
         self.network.train()
 
     def _main_part(self, stage: int) -> str:
-        """The part of a stage that the weights of the network itself belong to."""
+        """The part of a stage that the weights of the network itself belong to; the last where none does."""
         own = {id(parameter) for parameter in self.network.net.parameters()}
         parts = self.network.stages[stage].parts
-        return next(
+        found = (
             part for part in parts for group in self._optimisers[part].param_groups
             if any(id(parameter) in own for parameter in group["params"])
         )
+        return next(found, parts[-1])
 
     def _validated(self, samples: int) -> None:
         """Count samples that this process has validated."""
