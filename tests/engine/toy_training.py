@@ -37,7 +37,7 @@ BANDS, SIDE = 2, 16
 class Toy(Network):
     """A convolution that predicts, and a critic that says how far a pixel is from the truth."""
 
-    id = "toy"
+    id = "edcstfn"
     layout = Layout(patch=SIDE, margin=1, ramp=0)
     stages: ClassVar[tuple[Stage, ...]] = (Stage("first", ("net",), 1.0), Stage("second", ("critic", "net"), 1.0))
 

@@ -74,6 +74,11 @@ class TrainingData:
         self._training = [region for region in self.regions if region.use == "training"]
         self._imagined = [region for region in self._training if region.place.imagined]
         self._given = [region for region in self._training if not region.place.imagined]
+        if stored and len(stored.scale) != self.bands:
+            raise UserError(
+                f"The images have {self.bands} band(s) and the network was trained for {len(stored.scale)}; choose "
+                "these with 'Bands of the fine images' and 'Bands of the coarse images'."
+            )
         self.normalisation = stored or self._estimate()
         shared = None if self.normalisation.kind == "scene" else self.normalisation
         self._maker = Maker(wanted, shared)

@@ -219,11 +219,6 @@ class _Work:
             order.wanted, inputs.get("fine"), inputs.get("coarse"), dataset.path if dataset else None,
             reporter.log, reporter.warning, memory, stored if stored and stored.kind == "stored" else None,
         )
-        if order.start and order.form.bands != data.bands:
-            raise UserError(
-                f"The images have {data.bands} band(s) and '{order.start.path}' was trained for {order.form.bands}; "
-                "choose these bands with 'Bands of the fine images' and 'Bands of the coarse images'."
-            )
         form = order.form
         if order.start is None:
             form = replace(form, bands=data.bands)
@@ -322,10 +317,14 @@ class _Work:
             reporter.log(
                 f"The time is over after {progress.epoch} of {progress.ends[-1]} epochs; the same command goes on."
             )
-        elif "finite" in progress.ended:
+        elif progress.diverged:
             self.watch.warned(f"The training was ended: {progress.ended}. The checkpoint is of epoch {best_of(best)}.")
         else:
             reporter.log(f"The training has ended: {progress.ended}. The checkpoint is of epoch {best_of(best)}.")
+        first = progress.records[0] if progress.records else None
+        if best is not None and first is not None and first.epoch == 0 and best.rmse and first.rmse:
+            gain = 1 - best.rmse / first.rmse
+            reporter.log(f"RMSE on validation: {first.rmse:.4g} before and {best.rmse:.4g} now, {gain:.1%} less.")
         if self.fabric.global_rank == 0:
             self.watch.write_report(progress)
         result: dict[str, Any] = {"report": str(self.files.report)}

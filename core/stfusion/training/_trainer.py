@@ -56,8 +56,9 @@ class Record:
 class Progress:
     """How far a training is: what was done, the best epoch so far, and why it ended ("" while it goes on).
 
-    ``ends`` are those of the plan, ``pieces`` the number of pieces that a batch is divided into for the memory,
-    ``losses`` the sums of the epoch's losses so far and their numbers.
+    ``ends`` are those of the plan, ``diverged`` says that losses were no longer finite, ``pieces`` is the number of
+    pieces that a batch is divided into for the memory, ``losses`` has the sums of the epoch's losses so far and their
+    numbers.
     """
 
     ends: tuple[int, ...]
@@ -68,6 +69,7 @@ class Progress:
     best_epoch: int = 0
     seconds: float = 0.0
     ended: str = ""
+    diverged: bool = False
     records: list[Record] = field(default_factory=list)
     losses: dict[str, tuple[float, int]] = field(default_factory=dict)
 
@@ -209,7 +211,7 @@ class Trainer:
         The training ends after its last epoch, after too many epochs without a better figure, or when its losses
         are no longer numbers; it is interrupted when its time is over.
         """
-        self._meter = _Meter(self.progress, self.plan, self._validation_cost(), self.watcher)
+        self._meter = self._new_meter()
         if start and not self.progress.records:
             self._conclude_epoch(Record(0, "start"))
         begun = time.monotonic()
@@ -218,7 +220,7 @@ class Trainer:
             try:
                 self._train_epoch()
             except _Diverged as error:
-                self.progress.ended = str(error)
+                self.progress.ended, self.progress.diverged = str(error), True
                 break
             self._end_epoch(time.monotonic() - spent)
             self._fit(time.monotonic() - spent)
@@ -374,6 +376,10 @@ class Trainer:
         self.watcher.check()
         self._meter.add(self._validation_cost() * samples * self._fabric.world_size / self._validation.count)
 
+    def _new_meter(self) -> _Meter:
+        limit = 60 * self.settings.minutes if self.settings.fit and self.settings.minutes else math.inf
+        return _Meter(self.progress, self.plan, self._validation_cost(), self.watcher, limit)
+
     def _validation_cost(self) -> float:
         """What a validation costs, in training steps."""
         share = self._validation.count / self._fabric.world_size / self.settings.batch
@@ -392,7 +398,7 @@ class Trainer:
         epochs = max(min(fitting, settings.epochs), len(self.network.stages))
         self.plan = Plan.of(self.network.stages, epochs, settings.steps)
         self.progress.ends = self.plan.ends
-        self._meter = _Meter(self.progress, self.plan, self._validation_cost(), self.watcher)
+        self._meter = self._new_meter()
         self._keep()
 
     def _time_is_over(self, begun: float, epoch_begun: float) -> bool:
@@ -404,19 +410,22 @@ class Trainer:
 
 
 class _Meter:
-    """How much of the work is done, in training steps, and how long the rest will last."""
+    """How much of the work is done, in training steps, and how long the rest will last: ``limit`` seconds at most."""
 
-    def __init__(self, progress: Progress, plan: Plan, validation: float, watcher: Watcher) -> None:
+    def __init__(
+        self, progress: Progress, plan: Plan, validation: float, watcher: Watcher, limit: float
+    ) -> None:
         epoch = plan.steps + validation
         self._total = plan.epochs * epoch
         self._done = self._before = progress.epoch * epoch + progress.step
-        self._begun, self._watcher = time.monotonic(), watcher
+        self._begun, self._watcher, self._limit = time.monotonic(), watcher, limit
 
     def add(self, steps: float) -> None:
         """Count further steps."""
         self._done = min(self._done + steps, self._total)
-        left = (time.monotonic() - self._begun) / (self._done - self._before) * (self._total - self._done)
-        self._watcher.advanced(self._done, self._total, left)
+        spent = time.monotonic() - self._begun
+        left = spent / (self._done - self._before) * (self._total - self._done)
+        self._watcher.advanced(self._done, self._total, min(left, max(self._limit - spent, 0)))
 
 
 def moved(batch: Batch, device: torch.device, items: slice) -> Batch:

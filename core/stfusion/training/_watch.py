@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +18,9 @@ from stfusion.training._state import State
 from stfusion.training._trainer import Progress, Record
 from stfusion.training._training_report import Facts, of_record, write_report
 from stfusion.training._validation import Held, Scores
+
+#: Least time between two reports, in seconds, which are written after epochs.
+_REPORT_SECONDS = 20.0
 
 
 @dataclass
@@ -40,6 +45,7 @@ class Watch:
     notes: list[str] = field(default_factory=list)
     pictures: list[tuple[Held, Array]] = field(default_factory=list)
     _left: float = 0.0
+    _reported: float = -math.inf
     _curves: Curves | None = None
 
     def check(self) -> None:
@@ -86,16 +92,19 @@ class Watch:
         self._open_curves(step).add_epoch(record, step)
         write_history(progress.records, self.files.history)
         self.context.reporter.log(self._sentence(record, progress))
-        self.write_report(progress)
+        if time.monotonic() - self._reported > _REPORT_SECONDS:
+            self.write_report(progress)
 
     def write_report(self, progress: Progress) -> None:
         """Write the report as far as the training is."""
+        self._reported = time.monotonic()
         write_report(
             self.context, self.facts, progress, self.best, self.pictures, self.notes, self.files.report
         )
 
     def _sentence(self, record: Record, progress: Progress) -> str:
-        parts = [f"Epoch {record.epoch} of {progress.ends[-1]} ({record.stage})"]
+        begin = f"Epoch {record.epoch} of {progress.ends[-1]} ({record.stage})"
+        parts = [begin if record.epoch else "Before the training"]
         parts += [f"{name} {value:.4g}" for name, value in record.losses.items()]
         if record.loss is not None:
             parts.append(f"validation loss {record.loss:.4g}")
@@ -103,9 +112,9 @@ class Watch:
             parts.append(f"validation RMSE {record.rmse:.4g}, SSIM {record.ssim:.4f}")
             rivals = {name: found["RMSE"] for name, found in self.facts.compared.items()}
             parts += [f"{name} {value:.4g}" for name, value in sorted(rivals.items(), key=lambda rival: rival[1])[:1]]
-        if self.best is record:
+        if self.best is record and record.epoch:
             parts.append("the best so far")
-        if self._left and record.epoch < progress.ends[-1]:
+        if self._left and 0 < record.epoch < progress.ends[-1]:
             parts.append(f"about {in_words(self._left)} left")
         return "; ".join(parts) + "."
 
