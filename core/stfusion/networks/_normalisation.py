@@ -94,8 +94,10 @@ def from_samples(
     return from_ranges([value_range(sample) for sample in samples], symmetric, kind)
 
 
-def value_range(sample: npt.NDArray[Any], percentiles: tuple[float, float] = PERCENTILES) -> Floats:
+def value_range(sample: npt.NDArray[Any], percentiles: tuple[float, ...] = PERCENTILES) -> Floats:
     """The least and the largest value of every band (2, bands) apart from outliers, of a sample (bands, n).
+
+    Other ``percentiles`` give as many rows.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from odc.geo.geobox import GeoBox
 
 from stfusion.errors import UserError
 from stfusion.job import Input
-from stfusion.networks._normalisation import Floats, sample_of, value_range
+from stfusion.networks._normalisation import PERCENTILES, Floats, sample_of, value_range
 from stfusion.raster.source import LATTICE, AlignedSource, Array, Box, Source, align, pixel_ratio
 
 Sensor = Literal["fine", "coarse"]
@@ -95,18 +95,20 @@ class Place(ABC):
 
         That of a coarse image that is to be simulated is taken from the fine one; NaN where no valid value was seen.
         """
-        key = sensor, day, band
+        simulated = sensor == "coarse" and day not in self.coarse_dates
+        key: tuple[Sensor, date, int | None] = ("fine" if simulated else sensor), day, band
         if key not in self._ranges:
-            self._ranges[key] = self._estimate(sensor, day, band)
-        return self._ranges[key]
+            self._ranges[key] = self._estimate(*key)
+        least, low, high, most = self._ranges[key]
+        return np.stack([low, high] if simulated else [least, most])
 
     def _estimate(self, sensor: Sensor, day: date, band: int | None) -> Floats:
-        simulated = sensor == "coarse" and day not in self.coarse_dates
-        sample = self.sample("fine" if simulated else sensor, day, band)
+        """The outer and the inner percentiles of an image (4, bands) in rising order."""
+        sample = self.sample(sensor, day, band)
         try:
-            return value_range(sample, _INNER) if simulated else value_range(sample)
+            return value_range(sample, (PERCENTILES[0], *_INNER, PERCENTILES[1]))
         except ValueError:
-            return np.full((2, len(sample)), np.nan)
+            return np.full((4, len(sample)), np.nan)
 
     def sample(self, sensor: Sensor, day: date, band: int | None, box: Box | None = None) -> Array:
         """Some values (bands, n) of an image, or of a window of it."""
@@ -141,9 +143,9 @@ class OpenImages:
                 image = make(share)
                 kept = 0 if image.same_grid else max(share, _LEAST_BLOCKS * LATTICE**2 * 4 * len(image.bands))
                 self._open[key] = image, kept
+                while len(self._open) > 1 and (len(self._open) > MOST_OPEN or self._kept() > self._memory):
+                    self._open.popitem(last=False)
             self._open.move_to_end(key)
-            while len(self._open) > 1 and (len(self._open) > MOST_OPEN or self._kept() > self._memory):
-                self._open.popitem(last=False)
             return self._open[key][0]
 
     def _kept(self) -> int:
