@@ -72,7 +72,7 @@ def blurred(image: Tensor, cell: int = 8) -> Tensor:
 def overfit(network: Network, batch: Batch, steps: int, rate: float | None = None) -> dict[str, list[dict[str, float]]]:
     """Train by the network's own recipe, ``steps`` in every stage; the losses of every step by part.
 
-    ``rate`` replaces the rates of the recipe, which are meant for thousands of steps; they fall to nothing.
+    ``rate`` replaces the rates of the recipe, which are meant for thousands of steps; they rise, and fall to nothing.
     """
     history: dict[str, list[dict[str, float]]] = {}
     network.train()
@@ -82,7 +82,8 @@ def overfit(network: Network, batch: Batch, steps: int, rate: float | None = Non
             for part, optimiser in optimisers.items():
                 for group in optimiser.param_groups:
                     group.setdefault("initial_lr", rate or group["lr"])
-                    group["lr"] = group["initial_lr"] * 0.5 * (1 + math.cos(math.pi * step / steps))
+                    rise, fall = min(1, (step + 1) / (0.1 * steps)), 0.5 * (1 + math.cos(math.pi * step / steps))
+                    group["lr"] = group["initial_lr"] * rise * fall
                 optimiser.zero_grad()
                 losses = network(part, batch)
                 torch.stack(list(losses.values())).sum().backward()
@@ -107,14 +108,12 @@ def error(network: Network, batch: Batch) -> float:
 
 
 def reach(network: Network, batch: Batch, row: int, column: int) -> int:
-    """How far from a pixel of the inputs its influence on the prediction is felt, in rows or columns."""
-    changed = batch.map(Tensor.clone)
-    for image in (*changed.fine, *changed.coarse, changed.target):
-        image[..., row, column] += 0.5
-    with torch.inference_mode():
-        difference = (network.predict(changed) - network.predict(batch)).abs().amax((0, 1))
-    where = (difference > 1e-6).nonzero()
-    return int((where - torch.tensor([row, column])).abs().max()) if len(where) else 0
+    """How far away the pixels of the inputs lie, in rows or columns, that a pixel of the prediction depends on."""
+    batch = batch.map(lambda image: image.clone().requires_grad_())
+    inputs = (*batch.fine, *batch.coarse, batch.target)
+    gradients = torch.autograd.grad(network.predict(batch)[..., row, column].sum(), inputs)
+    where = torch.cat(gradients, 1).abs().amax((0, 1)).nonzero()
+    return int((where - torch.tensor([row, column])).abs().max())
 
 
 def unlike_in_part(network: Network, batch: Batch, top: int, left: int, rows: int, columns: int, margin: int) -> float:
