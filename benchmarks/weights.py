@@ -93,13 +93,14 @@ def _dated(folder: str, pattern: str) -> dict[str, str]:
     return found
 
 
-def train(name: str, minutes: float) -> int:
+def train(name: str, minutes: float, threads: int = 0) -> int:
     """Train a network, or go on with it, for some minutes (0: to its end); the exit code of the engine."""
     order = {
         "operation": "train", "method": "train",
         "inputs": {"dataset": {"path": str(data_set())}},
         "outputs": {"checkpoint": str(WORK / f"{name}.safetensors")},
         "options": {**COMMON, **RECIPES[name], "network": name, "minutes": minutes},
+        "threads": threads,
     }
     return run(job.parse(order), TextReporter())
 
@@ -162,6 +163,7 @@ def main() -> int:
     parser.add_argument("action", choices=("train", "ship", "judge"))
     parser.add_argument("network", nargs="?", choices=list(RECIPES))
     parser.add_argument("--minutes", type=float, default=0.0, help="interrupt a training after so many minutes")
+    parser.add_argument("--threads", type=int, default=0, help="threads of a training (default: all)")
     options = parser.parse_args()
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
     if options.action == "judge":
@@ -170,7 +172,7 @@ def main() -> int:
     if options.network is None:
         parser.error(f"'{options.action}' needs the name of a network")
     if options.action == "train":
-        return train(options.network, options.minutes)
+        return train(options.network, options.minutes, options.threads)
     ship(options.network)
     return 0
 

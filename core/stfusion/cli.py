@@ -27,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(_OBJECTS)
     # Tiles occupy the threads of the job; those of the linear algebra would only wait, and burn time as they do.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Threads of torch that wait for each other sleep: beside other programs, those that spin take ten times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     options = _parser().parse_args(arguments)
     try:
         code: int = options.action(options)
