@@ -291,17 +291,20 @@ def test_fine_tuning(tmp_path: Path, scene: dict[str, list[str]]) -> None:
 
 
 def test_the_command_line_killed_and_started_again(tmp_path: Path, scene: dict[str, list[str]]) -> None:
-    """A real network, in processes of their own."""
+    """A real network, in processes of their own; and two processes that train one together."""
 
-    def command(name: str) -> list[str]:
-        options = {"--epochs": "3", "--samples": "16", "--batch": "4", "--patch": "32", "--held-out": "2",
+    def command(name: str, batch: int = 4) -> list[str]:
+        options = {"--epochs": "3", "--samples": "16", "--batch": str(batch), "--patch": "32", "--held-out": "2",
                    "--size": "small", "--threads": "1"}
         words = [word for pair in options.items() for word in pair]
-        return [sys.executable, "-m", "stfusion", "train", "stfnet", "--fine", *scene["fine"], "--coarse",
+        return ["-m", "stfusion", "train", "stfnet", "--fine", *scene["fine"], "--coarse",
                 *scene["coarse"], "--checkpoint", str(tmp_path / f"{name}.safetensors"), *words]
 
-    subprocess.run(command("whole"), check=True, stdout=subprocess.DEVNULL)
-    process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL)
+    def start(*words: str) -> None:
+        subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+
+    start(*command("whole"))
+    process = subprocess.Popen([sys.executable, *command("killed")], stdout=subprocess.DEVNULL)
     state, deadline = tmp_path / "killed.training" / "state.safetensors", time.monotonic() + 120
     while not state.exists():
         assert process.poll() is None
@@ -309,10 +312,14 @@ def test_the_command_line_killed_and_started_again(tmp_path: Path, scene: dict[s
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    subprocess.run(command("killed"), check=True, stdout=subprocess.DEVNULL)
-    expected, found = (load(tmp_path / f"{name}.safetensors") for name in ("whole", "killed"))
+    start(*command("killed"))
+    start("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *command("shared", 2))
+    expected, found, shared = (load(tmp_path / f"{name}.safetensors") for name in ("whole", "killed", "shared"))
     assert expected.card.figures == found.card.figures
     assert all(torch.equal(value, found.state[name]) for name, value in expected.state.items())
+    # Two processes with half of the batch each.
+    assert shared.card.training["processes"] == 2
+    assert shared.card.figures["stfnet"] == pytest.approx(expected.card.figures["stfnet"], rel=1e-3)
 
 
 def test_the_network_is_a_word_of_the_command(engine_help: str) -> None:

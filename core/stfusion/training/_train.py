@@ -291,7 +291,6 @@ class _Work:
                 )
         trainer.resume(state)
         progress, reporter = trainer.progress, self.context.reporter
-        self.watch.best = next((one for one in progress.records if one.epoch == progress.best_epoch), None)
         if progress.best is not None and not self.files.checkpoint.exists():
             raise UserError(
                 f"The checkpoint '{self.files.checkpoint}' of the training that is to go on is missing; put it back, "
@@ -310,7 +309,7 @@ class _Work:
         UserError
             The training ended without a checkpoint.
         """
-        best, reporter = self.watch.best, self.context.reporter
+        best, reporter = progress.best_record, self.context.reporter
         if progress.ended and best is None:
             raise UserError(f"The training ended without a usable network: {progress.ended}.")
         if not progress.ended:

@@ -73,6 +73,12 @@ class Progress:
     records: list[Record] = field(default_factory=list)
     losses: dict[str, tuple[float, int]] = field(default_factory=dict)
 
+    @property
+    def best_record(self) -> Record | None:
+        """The best epoch so far."""
+        found = (record for record in self.records if record.epoch == self.best_epoch)
+        return None if self.best is None else next(found)
+
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Progress:
         """The progress that a state holds."""

@@ -37,13 +37,14 @@ class Facts:
 
 
 def write_report(
-    context: Context, facts: Facts, progress: Progress, own: Record | None, pictures: Sequence[tuple[Held, Array]],
-    notes: Sequence[str], path: Path,
+    context: Context, facts: Facts, progress: Progress, pictures: Sequence[tuple[Held, Array]], notes: Sequence[str],
+    path: Path,
 ) -> None:
     """Write the report as far as the training is.
 
-    ``own`` is the record of the best epoch, ``pictures`` are samples with the latest predictions of them.
+    ``pictures`` are samples with the latest predictions of them.
     """
+    own = progress.best_record
     sections = (
         _overall(progress, own, notes), _figures(facts, progress, own), _curves(progress), _samples(pictures),
         _circumstances(context, facts),

@@ -41,7 +41,6 @@ class Watch:
     curves: Callable[[int], Curves]
     span: tuple[float, float]
     steps: int
-    best: Record | None = None
     notes: list[str] = field(default_factory=list)
     pictures: list[tuple[Held, Array]] = field(default_factory=list)
     _left: float = 0.0
@@ -74,7 +73,6 @@ class Watch:
 
     def improved(self, network: Network, record: Record) -> None:
         """Write the checkpoint."""
-        self.best = record
         figures = {**self.facts.compared, self.card.network: of_record(record)}
         training = {**self.card.training, "epoch of the checkpoint": record.epoch}
         save(self.files.checkpoint, network, replace(self.card, figures=figures, training=training))
@@ -98,9 +96,7 @@ class Watch:
     def write_report(self, progress: Progress) -> None:
         """Write the report as far as the training is."""
         self._reported = time.monotonic()
-        write_report(
-            self.context, self.facts, progress, self.best, self.pictures, self.notes, self.files.report
-        )
+        write_report(self.context, self.facts, progress, self.pictures, self.notes, self.files.report)
 
     def _sentence(self, record: Record, progress: Progress) -> str:
         begin = f"Epoch {record.epoch} of {progress.ends[-1]} ({record.stage})"
@@ -112,7 +108,7 @@ class Watch:
             parts.append(f"validation RMSE {record.rmse:.4g}, SSIM {record.ssim:.4f}")
             rivals = {name: found["RMSE"] for name, found in self.facts.compared.items()}
             parts += [f"{name} {value:.4g}" for name, value in sorted(rivals.items(), key=lambda rival: rival[1])[:1]]
-        if self.best is record and record.epoch:
+        if record is progress.best_record and record.epoch:
             parts.append("the best so far")
         if self._left and 0 < record.epoch < progress.ends[-1]:
             parts.append(f"about {in_words(self._left)} left")
