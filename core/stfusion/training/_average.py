@@ -19,18 +19,21 @@ class Average:
     def __init__(self, module: nn.Module, decay: float) -> None:
         self._module, self._decay = module, decay
         self.steps = 0
-        self.values = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        own = module.state_dict()
+        self.values = {name: value.detach().clone() for name, value in own.items()}
+        # The tensors of the module stay the same ones while it learns.
+        real = [name for name, value in own.items() if value.is_floating_point()]
+        self._real = [self.values[name] for name in real], [own[name] for name in real]
+        self._other = [(self.values[name], own[name]) for name in own if name not in set(real)]
 
     @torch.no_grad()
     def update(self) -> None:
         """Take the weights of a further step in."""
         kept = min(self._decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
-        for name, value in self._module.state_dict().items():
-            if value.is_floating_point():
-                self.values[name].lerp_(value, 1 - kept)
-            else:
-                self.values[name].copy_(value)
+        torch._foreach_lerp_(*self._real, 1 - kept)
+        for average, value in self._other:
+            average.copy_(value)
 
     def load(self, values: Mapping[str, Tensor], steps: int) -> None:
         """Go on from saved values."""
