@@ -27,10 +27,13 @@ class StandardisedConv(nn.Conv2d):
     """A convolution with kernels of mean 0 and variance 1 (Qiao et al. 2019, doi:10.48550/arXiv.1903.10520)."""
 
     def forward(self, image: Tensor) -> Tensor:
-        """Convolve; half precision needs a larger addition to the variance."""
-        half = image.dtype != torch.float32 or torch.is_autocast_enabled(image.device.type)
+        """Convolve; kernels in half precision need a larger addition to the variance.
+
+        Mixed precision has kernels in single precision, so that it gives what single precision gives.
+        """
+        addition = 1e-3 if self.weight.dtype in (torch.float16, torch.bfloat16) else 1e-5
         variance, mean = torch.var_mean(self.weight, (1, 2, 3), correction=0, keepdim=True)
-        kernel = (self.weight - mean) * torch.rsqrt(variance + (1e-3 if half else 1e-5))
+        kernel = (self.weight - mean) * torch.rsqrt(variance + addition)
         return functional.conv2d(image, kernel, self.bias, padding=1)
 
 
