@@ -64,8 +64,10 @@ class Schedule:
 
         DDIM's are spread evenly; DDPM goes through all of them.
 
-        Raises:
-            ValueError: More steps than the schedule has.
+        Raises
+        ------
+        ValueError
+            More steps than the schedule has.
         """
         steps = sampling.steps if sampling.sampler == "ddim" else len(self)
         if not 1 <= steps <= len(self):

@@ -24,8 +24,10 @@ def ms_ssim(one: Tensor, other: Tensor, data_range: float, levels: int | None = 
     so that none is negative. The images are halved from level to level; where the last of the five would be smaller
     than the window there are fewer, and the weights of those that remain sum to 1.
 
-    Raises:
-        ValueError: The images are smaller than the window of 11 pixels.
+    Raises
+    ------
+    ValueError
+        The images are smaller than the window of 11 pixels.
     """
     side = min(one.shape[-2:])
     possible = sum(side >> level >= _WINDOW for level in range(len(_WEIGHTS)))

@@ -326,8 +326,10 @@ class SwinSTFMNet(nn.Module):
     def forward(self, pair: Tensor, fine: Tensor, target: Tensor) -> Tensor:
         """The image of the target date within -1..1, from the pair's coarse and fine image and the target's coarse one.
 
-        Raises:
-            ValueError: Windows cannot cover some level of images of this size.
+        Raises
+        ------
+        ValueError
+            Windows cannot cover some level of images of this size.
         """
         rows, columns = fine.shape[-2:]
         if not (_fits(rows) and _fits(columns)):
