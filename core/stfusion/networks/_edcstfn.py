@@ -66,6 +66,7 @@ class Edcstfn(Network):
     # 6 pixels for the network, 15 for the base of two pairs.
     layout = Layout(patch=384, margin=15, ramp=0)
     channels_last = True
+    pixel_bytes = 2900
     stages: ClassVar[tuple[Stage, ...]] = (AUTOENCODER, Stage("network", ("net",)))
 
     net: EncoderDecoder
@@ -83,12 +84,13 @@ class Edcstfn(Network):
 
     def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
         """The fine image, of two pairs from their features mixed."""
-        features, *rest = self._features(batch)
-        for other in rest:
-            sums, changes = zip(features, other, strict=True)
-            one, two = (change.abs() + _SMALLEST for change in changes)
-            features = (torch.lerp(sums[1], sums[0], two / (one + two)), changes[0])
-        return self.finish(self.net(features[0]), batch)
+        sums, changes = zip(*self._features(batch), strict=True)
+        mixed = sums[0]
+        if len(sums) > 1:
+            # In place: features are the most of what a prediction holds.
+            one, two = (change.abs_().add_(_SMALLEST) for change in changes)
+            mixed = sums[1].lerp_(mixed, two.div_(one.add_(two)))
+        return self.finish(self.net(mixed), batch)
 
     def forward(self, part: str, batch: Batch) -> dict[str, Tensor]:
         """Errors of values, of features and of structure, the mean of the pairs; or those of the auto-encoder."""

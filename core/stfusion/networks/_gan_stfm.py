@@ -191,6 +191,7 @@ class GanStfm(Network):
     # Convolutions reach 8 pixels; the statistics of neighbouring patches differ, which the ramp hides.
     layout = Layout(patch=384, margin=8, ramp=48)
     channels_last = True
+    pixel_bytes = 2700
     stages: ClassVar[tuple[Stage, ...]] = (AUTOENCODER, Stage("adversarial", ("critic", "net")))
 
     net: Generator

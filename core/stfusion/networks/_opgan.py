@@ -62,6 +62,7 @@ class Opgan(Network):
     # Convolutions of 9, 3 for each of the two of 8 blocks and the tail, and 9 pixels.
     layout = Layout(patch=384, margin=25, ramp=0)
     channels_last = True
+    pixel_bytes = 1400
     stages: ClassVar[tuple[Stage, ...]] = (
         Stage("warm-up", ("warm_up",), share=0.05),
         Stage("adversarial", ("critic", "net")),

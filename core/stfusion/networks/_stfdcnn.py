@@ -67,6 +67,7 @@ class Stfdcnn(Network):
     # 8 pixels each way for each of the two networks, 15 for the weights.
     layout = Layout(patch=512, margin=31, ramp=0)
     channels_last = True
+    pixel_bytes = 512
     stages: ClassVar[tuple[Stage, ...]] = (
         Stage("transition", ("transition",)),
         Stage("super-resolution", ("super_resolution",)),

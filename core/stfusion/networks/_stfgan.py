@@ -70,6 +70,7 @@ class Stfgan(Network):
     # The branch of the coarse images sees farther than any patch, though little: the ramp hides it.
     layout = Layout(patch=384, margin=32, ramp=64, multiple=_STEP * _STEP)
     channels_last = True
+    pixel_bytes = 1300
     stages: ClassVar[tuple[Stage, ...]] = (
         Stage("warm-up of the first step", ("first_warm_up",), share=0.05),
         Stage("first step", ("first_critic", "first")),

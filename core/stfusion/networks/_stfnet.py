@@ -45,6 +45,7 @@ class Stfnet(Network):
     # 8 pixels for the streams, 15 for the weights: those of the coarse changes, not of what the streams give.
     layout = Layout(patch=512, margin=15, ramp=0)
     channels_last = True
+    pixel_bytes = 320
 
     net: TwoStreams
 
