@@ -161,6 +161,8 @@ def test_simulated_coarse_images_single_bands_and_residuals(tmp_path: Path, scen
 
 def test_going_on_and_beginning_anew(tmp_path: Path, scene: dict[str, list[str]]) -> None:
     whole, path = tmp_path / "whole.safetensors", tmp_path / "net.safetensors"
+    bands: dict[str, Any] = {"fine_bands": [2, 1], "coarse_bands": [2, 1]}
+    scene = {**scene, **bands}
     assert train(whole, scene).code == 0
     interrupted = train(path, scene, minutes=1e-6)
     assert interrupted.code == 0
@@ -241,6 +243,14 @@ def test_what_cannot_be(tmp_path: Path, scene: dict[str, list[str]], values: dic
     assert words in outcome.error
 
 
+def test_patches_too_small_for_ssim(tmp_path: Path, scene: dict[str, list[str]]) -> None:
+    """The card has no figure that is unknown, and the report a dash."""
+    path = tmp_path / "net.safetensors"
+    assert train(path, scene, patch=8, epochs=2).code == 0
+    figures = load(path).card.figures
+    assert list(figures["starfm"]) == list(figures["edcstfn"]) == ["RMSE", "RMSE normalised"]
+
+
 def test_files_beside_the_checkpoint_are_no_inputs(tmp_path: Path) -> None:
     dataset = tmp_path / "net.json"
     dataset.write_text("{}", encoding="utf-8")
@@ -248,6 +258,8 @@ def test_files_beside_the_checkpoint_are_no_inputs(tmp_path: Path) -> None:
     assert outcome.code == 2
     assert "is also an input" in outcome.error
     assert dataset.read_text(encoding="utf-8") == "{}"
+    outcome = run_method("train", checkpoint=str(tmp_path / "other.json"))
+    assert "let it end in '.safetensors'" in outcome.error
 
 
 def test_without_the_packages_of_the_networks(

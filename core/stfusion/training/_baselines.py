@@ -34,28 +34,28 @@ _WINDOW = 51
 
 
 def compared(
-    context: Context, samples: Iterable[Held], names: Iterable[str], kept: Path, advance: Callable[[], None]
+    context: Context, samples: Iterable[Held], order: Mapping[str, Any], kept: Path, advance: Callable[[], None]
 ) -> dict[str, dict[str, float]]:
     """The figures of the methods, means over the samples, each on the same valid pixels as the network's.
 
-    They are kept in a file, and read from there when they were computed before.
+    They are kept in a file with the ``order`` (plain values) of the training, and read from there when they were
+    computed for it before.
     """
-    names = list(names)
     if kept.exists():
-        found: dict[str, dict[str, float]] = json.loads(kept.read_text(encoding="utf-8"))
-        if list(found) == names:
-            return found
-    sums = {name: np.zeros(2 * len(FIGURES)) for name in names}
+        found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        if found["order"] == order:
+            figures_found: dict[str, dict[str, float]] = found["figures"]
+            return figures_found
+    sums = {name: np.zeros(2 * len(FIGURES)) for name in METHODS}
     for sample in samples:
-        for name in names:
+        for name, formula in METHODS.items():
             context.stop.check()
-            formula = METHODS[name]
             prediction = formula(sample) if formula else _run(context, name, sample)
             sums[name] += summed(figures(prediction, sample))
         advance()
-    found = {name: means(total) for name, total in sums.items()}
-    write_text(kept, json.dumps(found))
-    return found
+    result = {name: means(total) for name, total in sums.items()}
+    write_text(kept, json.dumps({"order": order, "figures": result}, indent=1))
+    return result
 
 
 def _run(context: Context, name: str, sample: Held) -> Array:

@@ -15,20 +15,25 @@ _BESIDE = (".json", ".md", ".html")
 
 @dataclass(frozen=True)
 class Files:
-    """Where a training writes.
-
-    Raises
-    ------
-    UserError
-        A file that would be written is an input, or the folder of the state cannot be made.
-    """
+    """Where a training writes."""
 
     checkpoint: Path
 
     @classmethod
     def of(cls, job: Job) -> Files:
-        """The files of a job, in a folder that is there."""
+        """The files of a job.
+
+        Raises
+        ------
+        UserError
+            A file that would be written beside the checkpoint is an input, or is the checkpoint.
+        """
         files = cls(Path(job.outputs["checkpoint"]).absolute())
+        if files.checkpoint.suffix in _BESIDE:
+            raise UserError(
+                f"The checkpoint '{files.checkpoint}' has the ending of a file that lies beside it; let it end in "
+                "'.safetensors'."
+            )
         inputs = [path for given in job.inputs.values() for path in (given.path, *(given.more or ()))]
         for beside in map(files.checkpoint.with_suffix, _BESIDE):
             for path in inputs:
@@ -37,12 +42,6 @@ class Files:
                         f"'{beside}' would be written beside the checkpoint and is also an input; give the checkpoint "
                         "another name."
                     )
-        try:
-            files.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"The folder '{files.folder}' cannot be made ({error.strerror}); choose another place."
-            ) from error
         return files
 
     @property
@@ -69,6 +68,21 @@ class Files:
     def figures(self) -> Path:
         """The figures of what the network is compared with."""
         return self.folder / "baselines.json"
+
+    def make_folder(self) -> None:
+        """Make the folder, if it is not there.
+
+        Raises
+        ------
+        UserError
+            It cannot be made.
+        """
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"The folder '{self.folder}' cannot be made ({error.strerror}); choose another place."
+            ) from error
 
     def clear(self) -> None:
         """Remove what an earlier training left in the folder."""

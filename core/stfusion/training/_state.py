@@ -87,7 +87,8 @@ def load(path: Path) -> State:
     try:
         with safe_open(path, framework="pt") as file:
             plain = json.loads((file.metadata() or {})[_HEADER])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copies, since what is read lies in the file, which is to be replaced.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(
             f"'{path}' is not the state of a training ({error}); give the output another name, or begin anew."

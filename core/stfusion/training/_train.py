@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -21,7 +22,7 @@ from stfusion.networks._shared import shipped
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context
 from stfusion.training import _state
-from stfusion.training._baselines import METHODS, compared
+from stfusion.training._baselines import compared
 from stfusion.training._batches import batches, collate, validation_batches
 from stfusion.training._data import TrainingData, open_training_data
 from stfusion.training._devices import connect
@@ -239,8 +240,9 @@ class _Work:
         self.context.reporter.stage("Computing what the network is compared with", 2, 3)
         if self.fabric.global_rank == 0:
             done = iter(range(1, count + 1))
+            self.files.make_folder()
             found = compared(
-                self.context, map(self.data.held, range(count)), METHODS, self.files.figures,
+                self.context, map(self.data.held, range(count)), self._job(), self.files.figures,
                 lambda: self.context.reporter.progress(_TRAINING[0] * next(done) / count),
             )
         found = self.fabric.broadcast(found)
@@ -338,7 +340,10 @@ class _Work:
         options = {name: value for name, value in job.options.items() if name not in _FREE}
         inputs = {role: given.plain() for role, given in job.inputs.items()}
         plain: dict[str, Any] = {"method": job.method, **options, **inputs, "seed": job.seed}
-        return plain | {"processes": self.fabric.world_size, "samples of validation": len(self.data.validation)}
+        plain |= {"processes": self.fabric.world_size, "samples of validation": len(self.data.validation)}
+        # As it is when it was written and read again.
+        read: dict[str, Any] = json.loads(json.dumps(plain))
+        return read
 
     def _card(self) -> Card:
         start = self.order.start

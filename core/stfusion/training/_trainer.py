@@ -410,7 +410,7 @@ class Trainer:
     def _time_is_over(self, begun: float, epoch_begun: float) -> bool:
         """Whether the training has to be interrupted, since a further epoch would last beyond its time."""
         minutes, now = self.settings.minutes, time.monotonic()
-        if not minutes or self.progress.ended or self.progress.epoch >= self.plan.epochs:
+        if not minutes or self.settings.fit or self.progress.ended or self.progress.epoch >= self.plan.epochs:
             return False
         return now - begun + (now - epoch_begun) > 60 * minutes
 

@@ -17,10 +17,12 @@ from stfusion.training._records import Curves, write_history
 from stfusion.training._state import State
 from stfusion.training._trainer import Progress, Record
 from stfusion.training._training_report import Facts, of_record, write_report
-from stfusion.training._validation import Held, Scores
+from stfusion.training._validation import FIGURES, Held, Scores
 
 #: Least time between two reports, in seconds, which are written after epochs.
 _REPORT_SECONDS = 20.0
+#: Time without a sentence, in seconds, after which a step is told of.
+_SAY_SECONDS = 60.0
 
 
 @dataclass
@@ -45,6 +47,7 @@ class Watch:
     pictures: list[tuple[Held, Array]] = field(default_factory=list)
     _left: float = 0.0
     _reported: float = -math.inf
+    _said: float = field(default_factory=time.monotonic)
     _curves: Curves | None = None
 
     def check(self) -> None:
@@ -60,6 +63,14 @@ class Watch:
     def stepped(self, step: int, losses: Mapping[str, float], rate: float) -> None:
         """Draw the curves on."""
         self._open_curves(step).add_step(step, losses, rate)
+        if time.monotonic() - self._said > _SAY_SECONDS:
+            epoch, place = divmod(step - 1, self.steps)
+            found = "".join(f"; {name} {value:.4g}" for name, value in losses.items())
+            self._log(f"Epoch {epoch + 1}, step {place + 1} of {self.steps}{found}; about {in_words(self._left)} left.")
+
+    def _log(self, sentence: str) -> None:
+        self._said = time.monotonic()
+        self.context.reporter.log(sentence)
 
     def _open_curves(self, step: int) -> Curves:
         if self._curves is None:
@@ -73,7 +84,7 @@ class Watch:
 
     def improved(self, network: Network, record: Record) -> None:
         """Write the checkpoint."""
-        figures = {**self.facts.compared, self.card.network: of_record(record)}
+        figures = known({**self.facts.compared, self.card.network: of_record(record)})
         training = {**self.card.training, "epoch of the checkpoint": record.epoch}
         save(self.files.checkpoint, network, replace(self.card, figures=figures, training=training))
 
@@ -89,7 +100,7 @@ class Watch:
         step = record.epoch * self.steps
         self._open_curves(step).add_epoch(record, step)
         write_history(progress.records, self.files.history)
-        self.context.reporter.log(self._sentence(record, progress))
+        self._log(self._sentence(record, progress))
         if time.monotonic() - self._reported > _REPORT_SECONDS:
             self.write_report(progress)
 
@@ -118,6 +129,12 @@ class Watch:
         """End the curves."""
         if self._curves is not None:
             self._curves.close()
+
+
+def known(figures: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """The figures without those that are unknown for one of the methods, such as SSIM in very small patches."""
+    shared = [name for name in FIGURES if all(math.isfinite(found.get(name, math.nan)) for found in figures.values())]
+    return {method: {name: found[name] for name in shared} for method, found in figures.items()}
 
 
 def in_words(seconds: float) -> str:

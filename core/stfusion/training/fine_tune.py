@@ -33,7 +33,7 @@ METHOD = Method(
         "Goes on training a network with the images of the scene that it is to be used for: its sensors, its land "
         "cover, its scale. Two or more dates with a fine and a coarse image show real changes; with a single pair, "
         "changes are made up. A part of the scene is held out, and the network is kept as it was if it gets no better "
-        "there; the report says how much was gained. The time is kept to."
+        "there; the report says how much was gained."
     ),
     paper="",
     doi="",
