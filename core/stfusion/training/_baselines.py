@@ -43,7 +43,7 @@ def compared(
     """
     if kept.exists():
         found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
-        if found["order"] == order:
+        if found.get("order") == order:
             figures_found: dict[str, dict[str, float]] = found["figures"]
             return figures_found
     sums = {name: np.zeros(2 * len(FIGURES)) for name in METHODS}
