@@ -1,7 +1,7 @@
 """SwinSTFM: features of windowed attention, and an attention between dates that works like unmixing.
 
 Source: G. Chen, P. Jiao, Q. Hu, L. Xiao and Z. Ye, "SwinSTFM: Remote Sensing Spatiotemporal Fusion Using Swin
-Transformer", IEEE Transactions on Geoscience and Remote Sensing 60 (2022) 5410618, doi:10.1109/TGRS.2022.3182809.
+Transformer", IEEE Transactions on Geoscience and Remote Sensing 60 (2022), doi:10.1109/TGRS.2022.3182809.
 
 Features are kept as (n, rows, columns, width) in this file.
 """
