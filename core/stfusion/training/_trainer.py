@@ -169,6 +169,8 @@ class Trainer:
         self.progress = Progress(self.plan.ends)
         parts = list(dict.fromkeys(part for stage in network.stages for part in stage.parts))
         network.train()
+        self._layout = torch.channels_last if network.channels_last else torch.contiguous_format
+        network.to(memory_format=self._layout)  # type: ignore[call-overload]
         self._module = fabric.setup_module(_Losses(network))
         self._optimisers = {part: network.optimiser(part) for part in parts}
         self._set_rates()
@@ -207,6 +209,11 @@ class Trainer:
         self.average.load(state.part("average."), state.plain["average_steps"])
         for part, optimiser in self._optimisers.items():
             optimiser.load_state_dict(nested(state.plain["optimisers"][part], state.tensors))
+            # In the layout of the weights again: sums may be rounded otherwise in another one.
+            for parameter, kept in optimiser.state.items():
+                for name, value in kept.items():
+                    if isinstance(value, Tensor) and value.shape == parameter.shape:
+                        kept[name] = torch.empty_like(parameter).copy_(value)
         self.progress = Progress.of(state.plain["progress"])
         self.plan = replace(self.plan, ends=self.progress.ends)
         self._clock = time.monotonic()
@@ -315,7 +322,7 @@ class Trainer:
         count, found = len(batch.target), defaultdict[str, float](float)
         bounds = [count * number // pieces for number in range(pieces + 1)]
         for first, last in pairwise(bounds):
-            piece = moved(batch, self._fabric.device, slice(first, last))
+            piece = self._moved(batch, slice(first, last))
             share = (last - first) / count
             with self._fabric.no_backward_sync(self._module, enabled=last < count):
                 losses: dict[str, Tensor] = self._module(part, _Parcel(piece))
@@ -323,6 +330,11 @@ class Trainer:
             for name, value in losses.items():
                 found[name] += float(value.detach()) * share
         return dict(found)
+
+    def _moved(self, batch: Batch, items: slice) -> Batch:
+        """Some items of a batch on the device."""
+        device, layout = self._fabric.device, self._layout
+        return batch.map(lambda image: image[items].to(device, non_blocking=True, memory_format=layout))
 
     def _stage(self) -> Stage:
         return self.network.stages[self.plan.stage(self.progress.epoch)]
@@ -432,8 +444,3 @@ class _Meter:
         spent = time.monotonic() - self._begun
         left = spent / (self._done - self._before) * (self._total - self._done)
         self._watcher.advanced(self._done, self._total, min(left, max(self._limit - spent, 0)))
-
-
-def moved(batch: Batch, device: torch.device, items: slice) -> Batch:
-    """Some items of a batch on a device."""
-    return batch.map(lambda image: image[items].to(device, non_blocking=True))
