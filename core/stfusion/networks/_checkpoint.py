@@ -34,7 +34,7 @@ class Card:
     ``ratio`` has the smallest and the largest ratio of coarse to fine pixel size that it was trained for (0, 0:
     unknown), ``bands`` the names of its bands. ``data``, ``training`` and ``figures`` are plain values for JSON:
     places, dates and split; options, seeds and packages; RMSE and SSIM on validation by method, the network's own
-    under its id. ``limits`` are sentences.
+    under its id. ``limits`` are sentences. ``steps`` is what a diffusion model does best with.
     """
 
     network: str
@@ -48,6 +48,7 @@ class Card:
     figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
     licence: str = ""
+    steps: int = 10
     parameters: int = 0
     schema: int = SCHEMA
 

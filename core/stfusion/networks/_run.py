@@ -46,7 +46,8 @@ def run(context: Context) -> dict[str, Any]:
                 name: files.enter_context(Output(path, scene.reference, tags, context.stop, _content(name, scene)))
                 for name, path in context.job.outputs.items() if name in ("output", "uncertainty")
             }
-            _fuse(context, network, reader, outputs, int(_PATCH_SHARE * working) - _TORCH_BYTES)
+            drawing = _drawing(context, network, checkpoint.card.steps, "uncertainty" in outputs)
+            _fuse(context, network, reader, drawing, outputs, int(_PATCH_SHARE * working) - _TORCH_BYTES)
             context.reporter.stage("Writing the Cloud Optimized GeoTIFF", 3, 3)
             for output in outputs.values():
                 output.finish(context.threads)
@@ -109,12 +110,11 @@ def _scaling(
 
 
 def _fuse(
-    context: Context, network: Network, reader: Reader, outputs: dict[str, Output], budget: int
+    context: Context, network: Network, reader: Reader, drawing: Drawing, outputs: dict[str, Output], budget: int
 ) -> None:
     """Predict the whole image and write it; where a patch does not fit into the memory, again with smaller ones."""
     context.reporter.stage("Fusing", 2, 3)
-    device, drawing = _device.find(context), _drawing(context, network, "uncertainty" in outputs)
-    smaller = 0
+    device, smaller = _device.find(context), 0
     while True:
         layout = layout_that_fits(context, network, budget, smaller)
         meter = Meter(context, _calls(network, reader, layout, drawing), *_PREDICTION)
@@ -127,8 +127,8 @@ def _fuse(
             return
 
 
-def _drawing(context: Context, network: Network, uncertainty: bool) -> Drawing:
-    """How samples are drawn.
+def _drawing(context: Context, network: Network, steps: int, uncertainty: bool) -> Drawing:
+    """How samples are drawn; in as many ``steps`` unless the user wants others.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def _drawing(context: Context, network: Network, uncertainty: bool) -> Drawing:
             "'Uncertainty' (uncertainty) out."
         )
     sampler: Literal["ddim", "ddpm"] = "ddpm" if options["sampler"] == "ddpm" else "ddim"
-    drawing = Drawing(context.job.seed, samples, int(options["steps"]), sampler, float(options["eta"]))
+    drawing = Drawing(context.job.seed, samples, int(options["steps"]) or steps, sampler, float(options["eta"]))
     try:
         network.evaluations(drawing.sampling(_no_noise))
     except ValueError as error:

@@ -67,9 +67,10 @@ DIFFUSION = (
         "steps",
         "integer",
         "Steps",
-        10,
-        "Steps from noise to image. More take longer and seldom change much.",
-        minimum=1,
+        0,
+        "Steps from noise to image. Few give what is most likely, many give more grain. 0 takes as many as the weights "
+        "do best with.",
+        minimum=0,
         maximum=2000,
         advanced=False,
     ),
