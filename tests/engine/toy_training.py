@@ -23,9 +23,10 @@ from torch import Tensor, nn
 from stfusion.networks._network import Batch, Form, Layout, Network, Sampling, Stage, known
 from stfusion.networks._normalisation import Normalisation
 from stfusion.training._devices import connect
+from stfusion.training._progress import Progress, Record
 from stfusion.training._schedule import Settings
 from stfusion.training._state import State, load, save
-from stfusion.training._trainer import Progress, Record, Trainer
+from stfusion.training._trainer import Trainer
 from stfusion.training._validation import Scores, Validation
 
 # Tiny sums are quicker without a second thread.

@@ -12,7 +12,7 @@ from typing import Any
 from tensorboardX import SummaryWriter
 
 from stfusion.training._files import write_text
-from stfusion.training._trainer import Record
+from stfusion.training._progress import Record
 
 #: Every so many steps the losses of a step become a point of the curves.
 _EVERY = 10

@@ -27,10 +27,11 @@ from stfusion.training._batches import batches, collate, validation_batches
 from stfusion.training._data import TrainingData, open_training_data
 from stfusion.training._devices import connect
 from stfusion.training._files import Files
+from stfusion.training._progress import Progress
 from stfusion.training._records import Curves
 from stfusion.training._samples import Sample
 from stfusion.training._schedule import Settings
-from stfusion.training._trainer import Progress, Trainer
+from stfusion.training._trainer import Trainer
 from stfusion.training._training_report import Facts
 from stfusion.training._validation import Validation
 from stfusion.training._wanted import Wanted

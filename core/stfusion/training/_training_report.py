@@ -16,7 +16,7 @@ from stfusion.assessment._html import listed, number, picture, table, terms, wri
 from stfusion.assessment._picture import Look, Panel, curve, default_bands, maps
 from stfusion.raster.source import Array
 from stfusion.run import Context
-from stfusion.training._trainer import Progress, Record
+from stfusion.training._progress import Progress, Record
 from stfusion.training._validation import FIGURES, Held
 
 _ERROR = "Absolute error (normalised)"

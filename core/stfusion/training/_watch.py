@@ -13,9 +13,9 @@ from stfusion.raster.source import Array
 from stfusion.run import Context
 from stfusion.training import _state
 from stfusion.training._files import Files
+from stfusion.training._progress import Progress, Record
 from stfusion.training._records import Curves, write_history
 from stfusion.training._state import State
-from stfusion.training._trainer import Progress, Record
 from stfusion.training._training_report import Facts, of_record, write_report
 from stfusion.training._validation import FIGURES, Held, Scores
 
