@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from stfusion.errors import UserError
@@ -136,7 +136,7 @@ def save(path: Path, network: Network, card: Card, half: bool = False) -> None:
     state = {name: _stored(value, half) for name, value in network.net.state_dict().items()}
     whole = replace(card, parameters=parameter_count(network.net))
     part = path.with_name(f"{path.name}.part")
-    save_file(state, part, {_CARD: whole.to_json()})
+    part.write_bytes(to_bytes(state, {_CARD: whole.to_json()}))
     os.replace(part, path)
     for suffix, text in ((".json", whole.to_json()), (".md", markdown(asdict(whole)))):
         beside = path.with_suffix(suffix)
@@ -163,7 +163,8 @@ def load(path: str | Path) -> Checkpoint:
         # Opened by Python first, whose error says why a file cannot be read.
         with file.open("rb"), safe_open(file, framework="pt") as tensors:
             text = (tensors.metadata() or {}).get(_CARD)
-            state = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+            # Copied, so that nothing holds the file open.
+            state = {name: tensors.get_tensor(name).clone() for name in tensors.keys()}  # noqa: SIM118
     except OSError as error:
         raise UserError(
             f"The checkpoint '{file}' cannot be read ({error.strerror or error}); choose another."
