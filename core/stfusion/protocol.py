@@ -17,6 +17,13 @@ from stfusion import PROTOCOL, __version__
 from stfusion.errors import Cancelled
 
 
+def in_words(seconds: float) -> str:
+    """A time that is easy to read, such as "40 s", "25 min" or "3.5 h"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 class Reporter(ABC):
     """Receives what a run has to say."""
 

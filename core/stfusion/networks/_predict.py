@@ -18,6 +18,7 @@ from stfusion.networks import _noise
 from stfusion.networks._inputs import Inputs, Reader, as_batch
 from stfusion.networks._lattice import Strip, rows_of_patches
 from stfusion.networks._network import Batch, Layout, Network, Sampling, weighted
+from stfusion.protocol import in_words
 from stfusion.raster.source import Array, Box
 from stfusion.run import Context
 
@@ -54,13 +55,7 @@ class Meter:
             self._told = True
             whole = spent / share
             if whole > _LONG:
-                self._context.reporter.log(f"This takes about {_in_words(whole)}.")
-
-
-def _in_words(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else (
-        f"{seconds / 3600:.1f} h"
-    )
+                self._context.reporter.log(f"This takes about {in_words(whole)}.")
 
 
 @dataclass(frozen=True)

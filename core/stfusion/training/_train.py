@@ -33,7 +33,7 @@ from stfusion.training._samples import Sample
 from stfusion.training._schedule import Settings
 from stfusion.training._trainer import Trainer
 from stfusion.training._training_report import Facts
-from stfusion.training._validation import Validation
+from stfusion.training._validation import SAMPLING_STEPS, Validation
 from stfusion.training._wanted import Wanted
 from stfusion.training._watch import Watch, chosen
 
@@ -364,7 +364,7 @@ class _Work:
         return Card(
             network=self.network.id, form=self.form, normalisation=normalisation, ratio=self.data.ratio,
             title=self.files.checkpoint.stem, data={**data, "places": places}, training=training,
-            limits=tuple(self._limits()), licence=start.card.licence if start else "",
+            limits=tuple(self._limits()), licence=start.card.licence if start else "", steps=SAMPLING_STEPS,
         )
 
     def _limits(self) -> Iterator[str]:

@@ -39,6 +39,10 @@ class Held(Protocol):
     def valid(self) -> NDArray[np.bool_]: ...
 
 
+#: Steps in which a diffusion model draws an image: few give what is most likely, more give grain.
+SAMPLING_STEPS = 2
+
+
 @dataclass(frozen=True)
 class Scores:
     """Means over the samples by :data:`FIGURES`, and the predicted images (bands, rows, columns) of some samples."""
@@ -67,7 +71,7 @@ class Validation:
     count: int
     read: Callable[[], Iterator[tuple[Sequence[Held], Batch]]]
     seed: int = 0
-    sampling_steps: int = 5
+    sampling_steps: int = SAMPLING_STEPS
     shown: Sequence[int] = ()
 
     def scores(self, network: Network, fabric: Fabric, seen: Callable[[int], None]) -> Scores:

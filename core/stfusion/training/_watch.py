@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from stfusion.networks._checkpoint import Card, save
 from stfusion.networks._network import Network
+from stfusion.protocol import in_words
 from stfusion.raster.source import Array
 from stfusion.run import Context
 from stfusion.training import _state
@@ -135,13 +136,6 @@ def known(figures: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, flo
     """The figures without those that are unknown for one of the methods, such as SSIM in very small patches."""
     shared = [name for name in FIGURES if all(math.isfinite(found.get(name, math.nan)) for found in figures.values())]
     return {method: {name: found[name] for name in shared} for method, found in figures.items()}
-
-
-def in_words(seconds: float) -> str:
-    """A time that is easy to read."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def chosen(count: int, most: int) -> Sequence[int]:
