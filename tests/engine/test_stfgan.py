@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from networks import batch_for, built, error, fell, learnt_from_nothing, overfit
+from stfusion.networks._adversarial import through
 from stfusion.networks._network import parameter_count
 from stfusion.networks._stfgan import Stfgan, cells, reduced
 
@@ -125,6 +126,18 @@ def test_each_part_learns_alone_and_each_critic_is_clipped_after_its_step():
     network.after_step("second_critic")
     largest = [critic.net[0].weight.abs().max() for critic in (network.first_critic, network.second_critic)]
     assert largest[1] <= 0.01 < largest[0]
+
+
+def test_the_coarse_branch_does_not_see_the_edges_of_an_even_image():
+    net = built("stfgan", pairs=2).eval().net.first
+    even = torch.rand(1, 3, 1, 1).expand(1, 3, 8, 8)
+
+    features = net.CIFEB_upsample(through(net.CIFEB_RBs_head, net.CIFEB_RBs, net.CIFEB_RBs_tail, even))
+
+    # Alike in every cell, within which the pixels differ.
+    inner = features.unfold(2, 4, 4).unfold(3, 4, 4)
+    torch.testing.assert_close(inner, inner[:, :, :1, :1].expand_as(inner), atol=1e-5, rtol=1e-4)
+    assert features.std() > 0
 
 
 def test_it_overfits_step_by_step():

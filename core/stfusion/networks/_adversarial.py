@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from stfusion.networks._layers import BatchNorm, frozen
 
+#: How images go on beyond their edges: "replicate" repeats the outermost pixels.
+Edges = Literal["zeros", "replicate"]
 #: Channels of the critic's convolutions, every other one of which halves the resolution, and of its last but one.
 _CRITIC, _LAST = (64, 64, 128, 128, 256, 256, 512, 512), 1024
 #: The critic's weights are kept within this of 0.
@@ -20,11 +23,11 @@ _CLIP = 0.01
 class ResidualBlock(nn.Module):
     """Two convolutions of 3 pixels with batch normalisation, added to what comes in (Ledig et al. 2017, SRGAN)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, edges: Edges = "zeros") -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
-            nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width),
+            nn.Conv2d(width, width, 3, padding=1, padding_mode=edges), nn.BatchNorm2d(width), nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1, padding_mode=edges), nn.BatchNorm2d(width),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -33,12 +36,14 @@ class ResidualBlock(nn.Module):
         return features + added
 
 
-def branch(inputs: int, width: int, blocks: int) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
+def branch(
+    inputs: int, width: int, blocks: int, edges: Edges = "zeros"
+) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
     """The head, the residual blocks and the tail of a branch; :func:`through` goes through them."""
     return (
-        nn.Sequential(nn.Conv2d(inputs, width, 9, padding=4), nn.ReLU(inplace=True)),
-        nn.Sequential(*(ResidualBlock(width) for _ in range(blocks))),
-        nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width)),
+        nn.Sequential(nn.Conv2d(inputs, width, 9, padding=4, padding_mode=edges), nn.ReLU(inplace=True)),
+        nn.Sequential(*(ResidualBlock(width, edges) for _ in range(blocks))),
+        nn.Sequential(nn.Conv2d(width, width, 3, padding=1, padding_mode=edges), nn.BatchNorm2d(width)),
     )
 
 

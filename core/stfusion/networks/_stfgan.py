@@ -13,12 +13,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stfusion.networks._adversarial import Critic, adversarial_loss, branch, critic_losses, settled, through
+from stfusion.networks._adversarial import (
+    Critic,
+    Edges,
+    adversarial_loss,
+    branch,
+    critic_losses,
+    settled,
+    through,
+)
 from stfusion.networks._layers import damp
 from stfusion.networks._network import Batch, Form, Layout, Network, Sampling, Stage, known
 
 #: Channels, and residual blocks of the branches of the coarse and of the fine images.
 _SIZES = {"published": (64, (16, 8)), "small": (24, (6, 3))}
+#: How the images of the coarse branch go on beyond their edges. Zeros, as in the public code, would be felt 64 pixels
+#: away through the first convolution alone, and patches would differ ten times as much.
+_EDGES: Edges = "replicate"
 #: Pixels along a cell of the next coarser step.
 _STEP = 4
 #: Weight of the critic's opinion beside the error of the image.
@@ -31,10 +42,12 @@ class Generator(nn.Module):
     def __init__(self, bands: int, width: int, blocks: tuple[int, int]) -> None:
         super().__init__()
         coarse, fine = blocks
-        self.CIFEB_RBs_head, self.CIFEB_RBs, self.CIFEB_RBs_tail = branch(3 * bands, width, coarse)
+        self.CIFEB_RBs_head, self.CIFEB_RBs, self.CIFEB_RBs_tail = branch(
+            3 * bands, width, coarse, _EDGES
+        )
         self.CIFEB_upsample = nn.Sequential(
-            nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.ReLU(inplace=True),
-            nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2), nn.ReLU(inplace=True),
+            nn.Conv2d(width, 4 * width, 3, padding=1, padding_mode=_EDGES), nn.PixelShuffle(2), nn.ReLU(inplace=True),
+            nn.Conv2d(width, 4 * width, 3, padding=1, padding_mode=_EDGES), nn.PixelShuffle(2), nn.ReLU(inplace=True),
         )
         self.FIFEB_RBs_head, self.FIFEB_RBs, self.FIFEB_RBs_tail = branch(2 * bands, width, fine)
         self.TBF_conv = nn.Conv2d(2 * width, bands, 9, padding=4)
@@ -68,7 +81,7 @@ class Stfgan(Network):
     pairs = (2,)
     symmetric = True
     # The branch of the coarse images sees farther than any patch, though little: the ramp hides it.
-    layout = Layout(patch=384, margin=32, ramp=64, multiple=_STEP * _STEP)
+    layout = Layout(patch=512, margin=48, ramp=64, multiple=_STEP * _STEP)
     channels_last = True
     pixel_bytes = 1300
     stages: ClassVar[tuple[Stage, ...]] = (
