@@ -230,7 +230,7 @@ def test_a_network_for_single_bands_takes_any(tmp_path: Path, path: Path, scene:
 def test_uncertainty(tmp_path: Path, path: Path, scene: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, Noisy)
     spread = tmp_path / "spread.tif"
-    single = fuse(tmp_path, path, scene, uncertainty=str(spread))
+    single = fuse(tmp_path, path, scene, uncertainty=str(spread), samples=1)
     assert single.code == 2
     assert "'Samples' (samples) is 1" in single.error
     outcome = fuse(tmp_path, path, scene, uncertainty=str(spread), samples=40, steps=2)
