@@ -26,6 +26,7 @@ from stfusion.assessment._metrics import METRICS
 from stfusion.assessment._report import verdict
 from stfusion.errors import UserError
 from stfusion.job import Input, Job
+from stfusion.networks._shared import shipped
 from stfusion.raster.source import AlignedSource, Source
 from stfusion.run import Context, Stop
 
@@ -265,9 +266,17 @@ def test_thinned_images_are_a_lattice_of_the_pixels(scene: dict[str, str], monke
 
 
 def test_all_methods_run_unless_some_are_named() -> None:
-    fuse = [m for m in registry.methods().values() if m.operation == "fuse" and m.needs == "base"]
+    fuse = [m for m in registry.methods().values() if m.operation == "fuse" and (m.needs == "base" or shipped(m.id))]
     assert _plan.choose("") == fuse
     assert [m.id for m in _plan.choose(" stf:starfm, copy_fine,starfm")] == ["starfm", "copy_fine"]
+
+
+def test_networks_take_part_where_they_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that come with weights, where torch is installed."""
+    monkeypatch.setattr(_plan, "shipped", lambda name: Path("weights") if name == "stfnet" else None)
+    assert [m.id for m in _plan.candidates().values() if m.needs == "networks"] == ["stfnet"]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert all(m.needs == "base" for m in _plan.candidates().values())
 
 
 def context_of(inputs: dict[str, str], said: Said, **options: Any) -> Context:
