@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -129,7 +128,8 @@ def ship(name: str) -> None:
     WEIGHTS_FOLDER.mkdir(exist_ok=True)
     LOGS.mkdir(parents=True, exist_ok=True)
     save(WEIGHTS_FOLDER / f"{name}.safetensors", network, card, half=True)
-    shutil.copy(WORK / f"{name}.training" / "history.csv", LOGS / f"{name}.csv")
+    log = (WORK / f"{name}.training" / "history.csv").read_text(encoding="utf-8")
+    (LOGS / f"{name}.csv").write_text(log, encoding="utf-8")
 
 
 def westhubei() -> Scene:
