@@ -12,8 +12,9 @@ CORE = str(Path(__file__).resolve().parents[2] / "core")
 sys.path[:0] = [CORE, str(Path(__file__).parent)]
 # For the engines that tests start as processes of their own.
 os.environ["PYTHONPATH"] = CORE
-# As the command line does, before numpy is imported: the threads of the linear algebra would only wait for one another.
+# As the command line does, before numpy and torch are imported: threads would only wait for one another, or spin.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # No test is a timed test, on a loaded machine least of all.
 settings.register_profile("stf", deadline=None, print_blob=True)
