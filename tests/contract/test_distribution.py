@@ -41,7 +41,10 @@ def test_pip_install_gives_the_command(tmp_path: Path) -> None:
     assert "starfm" in [method["id"] for method in info["methods"]]
     requirements = (next(target.glob("stfusion-*.dist-info")) / "METADATA").read_text(encoding="utf-8")
     assert "Requires-Dist: rasterio" in requirements
+    assert "Provides-Extra: networks" in requirements
     assert (target / "stfusion" / "py.typed").exists()
+    weights = Path("stfusion", "networks", "weights")
+    assert {file.name for file in (target / weights).iterdir()} == {f.name for f in (ROOT / "core" / weights).iterdir()}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,8 @@ def archive() -> Path:
 def test_the_zip_carries_the_engine_and_no_more(archive: Path) -> None:
     with zipfile.ZipFile(archive) as zipped:
         names = set(zipped.namelist())
-        ours = {f"stf_qgis_plugin/{file.relative_to(ROOT).as_posix()}" for file in (ROOT / "core").rglob("*.py")}
+        files = [*(ROOT / "core").rglob("*.py"), *(ROOT / "core").rglob("*.safetensors")]
+        ours = {f"stf_qgis_plugin/{file.relative_to(ROOT).as_posix()}" for file in files}
         assert ours <= names
         assert zipped.read("stf_qgis_plugin/LICENSE") == (ROOT / "LICENSE").read_bytes()
         assert zipped.read("stf_qgis_plugin/core/requirements.txt") == (ROOT / "core/requirements.txt").read_bytes()
