@@ -204,6 +204,14 @@ def judge() -> Iterator[str]:
         means = f"{sum(shares) / len(shares):.3f} | {sum(ssim) / len(ssim):.3f}"
         yield f"| {scores[0]['title']} | {' | '.join(cells)} | {means} |\n"
     yield "\n"
+    networks = [method for method in methods if method in NETWORKS]
+    for name, numbers in found.items():
+        errors = {method: numbers["methods"][method]["rmse"]["mean"] for method in methods}
+        best = min(errors, key=errors.__getitem__)
+        if best not in networks:
+            title, place = numbers["methods"][best]["title"], name.removesuffix("_one_pair")
+            yield f"By RMSE, '{title}' is better than every network at {place}.\n"
+    yield "\n"
     for name, scene in scenes.items():
         yield f"* {name.removesuffix('_one_pair')}: {scene.title}, ratio {scene.ratio}.\n"
     yield (
