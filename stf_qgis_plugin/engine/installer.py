@@ -23,7 +23,6 @@ from .interpreters import MINORS, BasePython, find_base_python
 __all__ = ["InstallError", "Plan", "find_base_python", "free_mb", "install", "plan", "uninstall"]
 
 
-
 @dataclass(frozen=True)
 class Size:
     """Sizes of the engine's packages on Linux, where they are largest, in MB.

@@ -23,4 +23,3 @@ def find(context: Context) -> torch.device:
         return torch.device("cpu")
     context.reporter.log(f"The network runs on {name}.")
     return device
-

@@ -80,7 +80,8 @@ class Predictor:
         self, network: Network, device: torch.device, advance: Callable[[int], None], batch: int = 0
     ) -> None:
         self._layout = torch.channels_last if network.channels_last else torch.contiguous_format
-        self.network: Network = network.to(device=device, memory_format=self._layout).eval()  # type: ignore[call-overload]
+        self.network = network.eval()
+        self.network.to(device=device, memory_format=self._layout)  # type: ignore[call-overload]
         self.device = device
         self.batch = batch or (_CARD_BATCH if device.type == "cuda" else 1)
         self.notes: list[str] = []
