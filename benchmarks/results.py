@@ -39,8 +39,8 @@ the fine image plus the upsampled coarse difference. The last columns count on h
 processor seconds that it took for all of them, its start included. Methods stand in the order of their errors relative
 to the best baseline. How the time grows with the scene is in [benchmarks](benchmarks.md).
 
-Networks are those that come with [weights](weights.md). These have learnt from salton, bouconne and bahia, with coarse images
-of their own making but at salton, and itoiz was their validation; corumba and boreas they had never seen.
+Networks are those that come with [weights](weights.md). These have learnt from salton, bouconne and bahia, with other
+coarse images than here but at salton, and itoiz was their validation; corumba and boreas they had never seen.
 
 """
 ONE = """## One pair
