@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from makers import read_raster, run_method, write_raster
 from stfusion.errors import UserError
 from stfusion.networks._checkpoint import Card, load, save
-from stfusion.networks._network import Form
+from stfusion.networks._network import Batch, Form, Sampling
 from stfusion.networks._normalisation import Normalisation
 from toy_network import Noisy, Toy, use
 
@@ -225,6 +225,35 @@ def test_a_network_for_single_bands_takes_any(tmp_path: Path, path: Path, scene:
     reflectance = read_raster(tmp_path / "fused.tif")
     assert fuse(tmp_path, path, numbers).code == 0
     np.testing.assert_allclose(read_raster(tmp_path / "fused.tif"), reflectance * 10_000 - 300, rtol=1e-4, atol=0.5)
+
+
+def test_a_scene_whose_patches_are_too_large_is_begun_again_with_smaller_ones(
+    tmp_path: Path, path: Path, scene: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the first attempt is left: neither values nor counts."""
+    narrow = {name: write_raster(tmp_path / f"{name}_8.tif", (read_raster(file) * 255).astype(np.uint8))
+              for name, file in scene.items()}
+    save(path, Toy(CARD.form), replace(CARD, normalisation=Normalisation("stored", (0.0, 0.0), (255.0, 255.0))))
+    undisturbed = fuse(tmp_path, path, narrow)
+    expected, calls = read_raster(tmp_path / "fused.tif"), []
+
+    class Late(Toy):
+        """Its device is full after the first row of patches."""
+
+        def predict(self, batch: Batch, sampling: Sampling | None = None) -> torch.Tensor:
+            calls.append(len(batch.target))
+            if len(calls) > 3 and batch.target.shape[-1] > 20:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return super().predict(batch, sampling)
+
+    use(monkeypatch, Late)
+    outcome = fuse(tmp_path, path, narrow)
+    assert outcome.code == 0, outcome.said.lines
+    np.testing.assert_array_equal(read_raster(tmp_path / "fused.tif"), expected)
+    smaller, *others = outcome.said.of("warning")
+    assert "12 instead of 24 pixels" in smaller
+    assert others == undisturbed.said.of("warning")
+    assert any("were clipped" in text for text in others)
 
 
 def test_uncertainty(tmp_path: Path, path: Path, scene: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

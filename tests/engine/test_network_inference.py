@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,23 +27,10 @@ from stfusion.networks._normalisation import Normalisation
 from stfusion.networks._predict import Drawing, Meter, Predictor, TooLarge, layout_that_fits, mosaic
 from stfusion.raster.source import AlignedSource, Box, Source, align
 from stfusion.run import Stop
-from toy_network import Noisy, Toy
+from toy_network import Hungry, Noisy, Toy
 
 EXACT = Layout(patch=24, margin=2, ramp=0, multiple=4)
 ONCE = Drawing()
-
-
-class Hungry(Toy):
-    """A network whose device holds so many patches, or so many pixels of one."""
-
-    patches: ClassVar[int] = 2
-    side: ClassVar[int] = 100
-
-    def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
-        count, _, rows, _ = batch.target.shape
-        if count > self.patches or rows > self.side:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return super().predict(batch, sampling)
 
 
 @pytest.fixture

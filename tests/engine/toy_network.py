@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from stfusion.networks import _checkpoint, _import
-from stfusion.networks._network import Batch, Form, Layout, Network, Sampling
+from stfusion.networks._network import Batch, Form, Layout, Network, Sampling, known
 
 
 class Toy(Network):
@@ -27,10 +30,10 @@ class Toy(Network):
         return image
 
     def forward(self, part: str, batch: Batch) -> dict[str, Tensor]:
-        raise NotImplementedError
+        return {"error": functional.mse_loss(self.predict(batch), known(batch.truth))}
 
     def optimiser(self, part: str) -> torch.optim.Optimizer:
-        raise NotImplementedError
+        return torch.optim.SGD(self.net.parameters(), 0.1)
 
 
 class Noisy(Toy):
@@ -43,6 +46,19 @@ class Noisy(Toy):
             if sampling.on_step:
                 sampling.on_step()
         return batch.fine[0] + 0.1 * sampling.noise(0)
+
+
+class Hungry(Toy):
+    """A network whose device holds so many patches, or so many pixels of one."""
+
+    patches: ClassVar[int] = 2
+    side: ClassVar[int] = 100
+
+    def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
+        count, _, rows, _ = batch.target.shape
+        if count > self.patches or rows > self.side:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().predict(batch, sampling)
 
 
 def use(monkeypatch: pytest.MonkeyPatch, network: type[Network] = Toy) -> None:

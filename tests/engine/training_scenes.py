@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import rasterio
 from affine import Affine
 
 from makers import FINE, write_raster
 from stfusion.job import Input
+from stfusion.training._data import open_training_data
+from stfusion.training._wanted import Wanted
 
 DAYS = ("2021-04-20", "2021-05-22", "2021-06-23")
+PLAIN = Wanted(patch=16, varied=False)
 
 
 def surface(day: int, rows: int, columns: int, bands: int = 2, seed: int = 0) -> np.ndarray:
@@ -49,3 +53,23 @@ def scene(
     fine = [surface(day, rows, columns, bands, seed) for day in range(days)]
     coarse = [coarsened(image, ratio) for image in fine]
     return layers(folder, "fine", fine), layers(folder, "coarse", coarse, ratio=ratio)
+
+
+def opened(wanted, fine=None, coarse=None, **more):
+    """Training data, and what was said and warned of while they were opened."""
+    said, warned = [], []
+    data = open_training_data(wanted, fine, coarse, say=said.append, warn=warned.append, **more)
+    return data, said, warned
+
+
+def same(one, other):
+    """Whether two samples are the same to the last bit."""
+    pairs = [(one.target, other.target), (one.truth, other.truth), (one.valid, other.valid)]
+    pairs += [*zip(one.fine, other.fine, strict=True), *zip(one.coarse, other.coarse, strict=True)]
+    return one.spot.dates == other.spot.dates and all(np.array_equal(a, b) for a, b in pairs)
+
+
+def stored(path, box):
+    """Reflectance in a window of a file."""
+    with rasterio.open(path) as dataset:
+        return dataset.read(window=box.window) * 1e-4

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -98,6 +99,8 @@ class Predictor:
             return None
         shown = self.network.form.bands
 
+        # The bands of a patch are predicted one after the other, mostly from the same field.
+        @lru_cache(maxsize=1)
         def noise(step: int) -> Tensor:
             fields = np.stack([_noise.field(drawing.seed, sample, step, bands, box) for box in boxes])
             return torch.from_numpy(fields.reshape(-1, shown, *fields.shape[2:]))

@@ -176,7 +176,7 @@ def _write(
     context: Context, predictor: Predictor, reader: Reader, layout: Layout, drawing: Drawing,
     outputs: dict[str, Output],
 ) -> None:
-    unknown = 0
+    unknown = outputs["output"].clipped = 0
     for box, values, spread in mosaic(predictor, reader, layout, drawing):
         outputs["output"].write(box, values)
         if spread is not None and "uncertainty" in outputs:
