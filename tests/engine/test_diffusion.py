@@ -1,13 +1,17 @@
 """Noise schedules and samplers against the anchors of the specification and the published equations."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 
-from stfusion.networks._diffusion import Schedule, noise_of, noised, sample, start_of
+from stfusion.networks._diffusion import Schedule, implicit_step, noise_of, noised, sample, solver_step, start_of
 from stfusion.networks._network import Sampling
 
 COSINE = Schedule.cosine(100)
+#: Of the diffusion models for pansharpening.
+DDIF, SSDIFF = Schedule.cosine(500), Schedule.cosine(1000)
 
 
 def fields(seed=0, shape=(2, 1, 3, 4)):
@@ -32,6 +36,20 @@ def test_no_step_of_the_cosine_schedule_takes_more_than_its_limit():
     betas = 1 - kept[1:] / kept[:-1]
     assert betas.max() == pytest.approx(0.999)
     assert (np.diff(betas) > 0).all()
+
+
+def test_the_schedules_for_sharpening_have_the_values_of_the_specification():
+    kept = np.array((1.0, *DDIF.kept))
+    betas = 1 - kept[1:] / kept[:-1]
+    np.testing.assert_allclose(betas[[0, 250, 499]], [8.742e-5, 0.00631123, 0.999], rtol=5e-5)
+    anchors = [0.99991258, 0.99409579, 0.84476045, 0.49072683, 0.14208866, 0.00350304]
+    np.testing.assert_allclose(np.take(DDIF.kept, [0, 20, 125, 250, 375, 480]), anchors, atol=5e-9)
+    kept = np.take(DDIF.kept, [0, 50, 125, 250, 375])
+    np.testing.assert_allclose(kept / (1 - kept), [11437.5, 33.547, 5.4417, 0.96358, 0.16562], rtol=2e-5)
+    found = np.take(SSDIFF.kept, [0, 100, 500, 900])
+    np.testing.assert_allclose(found, [0.99995872, 0.971576, 0.492285, 0.023616], atol=5e-7)
+    assert SSDIFF.kept[0] == pytest.approx(0.99995872, abs=5e-9)
+    assert SSDIFF.kept[980] == pytest.approx(0.00087653, abs=5e-9)
 
 
 def test_linear_schedule_is_its_definition():
@@ -98,6 +116,16 @@ def test_ddim_is_its_equation(eta):
     np.testing.assert_allclose(sample(guess, COSINE, Sampling(noise, 3, eta=eta)), start, rtol=1e-12)
 
 
+def test_a_constant_estimate_leads_through_the_values_of_the_specification():
+    image, start, seen = torch.ones(1, dtype=torch.float64), torch.full((1,), 0.25, dtype=torch.float64), []
+    times = range(480, -20, -20)
+    for time, following in pairwise(times):
+        image = implicit_step(image, start, DDIF.kept[time], DDIF.kept[following], 0.0, fields())
+        seen.append(image.item())
+    assert len(times) == 25
+    np.testing.assert_allclose([seen[0], seen[12], seen[-1]], [1.00996573, 0.82769664, 0.25921698], atol=5e-9)
+
+
 def test_ddpm_is_the_posterior_of_every_step():
     schedule, noise = Schedule.cosine(8), fields(3)
     noisy, kept = noise(0).numpy(), np.array((1.0, *schedule.kept))
@@ -127,8 +155,71 @@ def test_a_perfect_estimate_of_the_noise_gives_the_image():
     torch.testing.assert_close(found, image)
 
 
+@pytest.mark.parametrize("sampler", ["ddim", "dpm-solver++"])
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 25, 100])
+def test_a_network_that_knows_the_image_gives_it_in_any_number_of_steps(sampler, steps):
+    image, asked = fields(6)(0).clamp(-1, 1), []
+
+    def oracle(noisy, time):
+        asked.append((time, noisy))
+        return image
+
+    found = sample(oracle, COSINE, Sampling(fields(), steps, sampler))
+    assert torch.equal(found, image)
+    # Told the times of the training, it sees at each what the process has made of the image and the first noise.
+    assert [time for time, _ in asked] == COSINE.times(Sampling(fields(), steps))[:-1]
+    first = noise_of(asked[0][1], image, COSINE.kept[asked[0][0]])
+    for time, noisy in asked:
+        level = torch.tensor(COSINE.kept[time], dtype=torch.double).sqrt()
+        torch.testing.assert_close(noisy, noised(image, first, level))
+
+
+def test_the_first_step_of_the_solver_is_that_of_ddim():
+    noisy, start = fields(7)(0), fields(8)(0)
+    expected = implicit_step(noisy, start, 0.2, 0.4, 0.0, fields())
+    torch.testing.assert_close(solver_step(noisy, start, 0.2, 0.4, None), expected)
+
+
+def test_later_steps_of_the_solver_are_their_equation():
+    noisy, start, before = (fields(seed)(0).numpy() for seed in (7, 8, 9))
+    kept = np.array([0.1, 0.2, 0.4])
+    growth = np.diff(np.log(np.sqrt(kept) / np.sqrt(1 - kept)))
+    ratio = growth[0] / growth[1]
+    led = (1 + 1 / (2 * ratio)) * start - 1 / (2 * ratio) * before
+    expected = np.sqrt(0.6 / 0.8) * noisy - np.sqrt(0.4) * (np.exp(-growth[1]) - 1) * led
+    given = torch.from_numpy(noisy), torch.from_numpy(start)
+    np.testing.assert_allclose(solver_step(*given, 0.2, 0.4, (torch.from_numpy(before), 0.1)), expected)
+
+
+@pytest.mark.parametrize(("sampler", "order"), [("ddim", 1), ("dpm-solver++", 2)])
+def test_the_solver_is_of_second_order(sampler, order):
+    """Of images that are normal with a known spread, the best estimate and the way from noise to image are known."""
+    spread, first, last = 0.5, DDIF.kept[400], DDIF.kept[40]
+
+    def size(kept):
+        return np.sqrt(kept * spread**2 + 1 - kept)
+
+    def error(steps):
+        # Even steps of the logarithm of signal to noise, between two times.
+        ends = [np.log(kept / (1 - kept)) for kept in (first, last)]
+        levels = 1 / (1 + np.exp(-np.linspace(*ends, steps + 1)))
+        image, earlier = torch.ones(1, dtype=torch.float64), None
+        for kept, then in pairwise(map(float, levels)):
+            start = image * np.sqrt(kept) * spread**2 / size(kept) ** 2
+            if sampler == "ddim":
+                image = implicit_step(image, start, kept, then, 0.0, fields())
+            else:
+                image, earlier = solver_step(image, start, kept, then, earlier), (start, kept)
+        return abs(image.item() - size(last) / size(first))
+
+    assert error(64) / error(128) == pytest.approx(2**order, rel=0.15)
+
+
 def test_an_image_stays_within_its_range():
-    assert sample(lambda noisy, time: 7 * noisy, COSINE, Sampling(fields(), 4)).abs().max() == 1
+    sampling = Sampling(fields(), 4)
+    assert sample(lambda noisy, time: 7 * noisy, COSINE, sampling).abs().max() == 1
+    ranged = sample(lambda noisy, time: 7 * noisy, COSINE, sampling, clip=lambda start: start.clamp(-3, 2))
+    assert (ranged.min(), ranged.max()) == (-3, 2)
 
 
 def test_every_evaluation_is_told_and_can_end_the_sampling():

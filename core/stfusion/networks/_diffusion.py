@@ -3,8 +3,9 @@
 Written here and not taken from ``diffusers``, since the noise has to come from absolute pixel positions for patches to
 meet, and since that package brings a client of a model hub. Nothing in this file knows what the images are of.
 
-Equations of Ho, Jain and Abbeel (2020, doi:10.48550/arXiv.2006.11239) for DDPM and of Song, Meng and Ermon (2021,
-doi:10.48550/arXiv.2010.02502) for DDIM. In all of them ᾱ is the share of the image in the variance of a noisy image.
+Equations of Ho, Jain and Abbeel (2020, doi:10.48550/arXiv.2006.11239) for DDPM, of Song, Meng and Ermon (2021,
+doi:10.48550/arXiv.2010.02502) for DDIM and of Lu et al. (2022, doi:10.48550/arXiv.2211.01095) for DPM-Solver++. In all
+of them ᾱ is the share of the image in the variance of a noisy image.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -62,14 +64,14 @@ class Schedule:
     def times(self, sampling: Sampling) -> list[int]:
         """The times at which a sampling looks at the image, from the last one down to -1, which is the image itself.
 
-        DDIM's are spread evenly; DDPM goes through all of them.
+        Those of DDIM and DPM-Solver++ are spread evenly; DDPM goes through all of them.
 
         Raises
         ------
         ValueError
             More steps than the schedule has.
         """
-        steps = sampling.steps if sampling.sampler == "ddim" else len(self)
+        steps = len(self) if sampling.sampler == "ddpm" else sampling.steps
         if not 1 <= steps <= len(self):
             raise ValueError(f"a diffusion of {len(self)} steps cannot be sampled in {steps}")
         return [k * len(self) // steps - 1 for k in range(steps, -1, -1)]
@@ -91,33 +93,71 @@ def noise_of(noisy: Tensor, start: Tensor, kept: float) -> Tensor:
     return (noisy - math.sqrt(kept) * start) / math.sqrt(1 - kept)
 
 
-def sample(
-    estimate: Callable[[Tensor, int], Tensor], schedule: Schedule, sampling: Sampling, objective: Objective = "start"
-) -> Tensor:
-    """An image drawn by taking the noise away step by step, within -1..1.
+def within_one(start: Tensor) -> Tensor:
+    """An image clipped to -1..1."""
+    return start.clamp(-1, 1)
 
-    ``estimate(noisy, time)`` is the network: its ``objective`` for a noisy image at a time of the schedule. At every
-    time the image that it implies is clipped, and the noise is what that leaves; then, with n the next time,
-    x = √ᾱₙ·start + √(1-ᾱₙ-s²)·noise + s·fresh and s = eta·√((1-ᾱₜ/ᾱₙ)(1-ᾱₙ)/(1-ᾱₜ)) (Song et al., eq. 12 and 16).
-    DDPM is the case of eta = 1 over all times. The last estimate of the image is what is given back.
+
+def sample(
+    estimate: Callable[[Tensor, int], Tensor], schedule: Schedule, sampling: Sampling, objective: Objective = "start",
+    clip: Callable[[Tensor], Tensor] = within_one,
+) -> Tensor:
+    """An image drawn by taking the noise away step by step, within what ``clip`` leaves of it.
+
+    ``estimate(noisy, time)`` is the network: its ``objective`` for a noisy image at a time of the schedule, as the
+    training counts them. At every time the image that it implies is clipped, and a step of DDIM or DPM-Solver++ leads
+    to the next one; DDPM is DDIM with eta = 1 over all times. The last estimate of the image is what is given back.
     """
     noisy = start = sampling.noise(0)
     eta = sampling.eta if sampling.sampler == "ddim" else 1.0
-    times = schedule.times(sampling)
-    for step, (time, following) in enumerate(pairwise(times), 1):
+    earlier: tuple[Tensor, float] | None = None
+    for step, (time, following) in enumerate(pairwise(schedule.times(sampling)), 1):
         kept = schedule.kept[time]
         start = estimate(noisy, time).to(noisy.dtype)
         if objective == "noise":
             start = start_of(noisy, start, kept)
-        start = start.clamp(-1, 1)
+        start = clip(start)
         if sampling.on_step is not None:
             sampling.on_step()
         if following < 0:
             break
-        kept_then = schedule.kept[following]
-        variance = eta**2 * (1 - kept / kept_then) * (1 - kept_then) / (1 - kept)
-        noise = noise_of(noisy, start, kept)
-        noisy = math.sqrt(kept_then) * start + math.sqrt(max(1 - kept_then - variance, 0)) * noise
-        if variance > 0:
-            noisy = noisy + math.sqrt(variance) * sampling.noise(step)
+        if sampling.sampler == "dpm-solver++":
+            noisy = solver_step(noisy, start, kept, schedule.kept[following], earlier)
+            earlier = start, kept
+        else:
+            noisy = implicit_step(noisy, start, kept, schedule.kept[following], eta, partial(sampling.noise, step))
     return start
+
+
+def implicit_step(
+    noisy: Tensor, start: Tensor, kept: float, then: float, eta: float, fresh: Callable[[], Tensor]
+) -> Tensor:
+    """The noisy image of the next time, when ``then`` is kept, by DDIM (Song et al. 2021, eq. 12 and 16).
+
+    x = √ᾱₙ·start + √(1-ᾱₙ-s²)·noise + s·fresh with s = eta·√((1-ᾱₜ/ᾱₙ)(1-ᾱₙ)/(1-ᾱₜ)), where the noise is what the
+    ``start`` leaves of the noisy image.
+    """
+    variance = eta**2 * (1 - kept / then) * (1 - then) / (1 - kept)
+    noise = noise_of(noisy, start, kept)
+    moved = math.sqrt(then) * start + math.sqrt(max(1 - then - variance, 0)) * noise
+    return moved + math.sqrt(variance) * fresh() if variance > 0 else moved
+
+
+def solver_step(
+    noisy: Tensor, start: Tensor, kept: float, then: float, earlier: tuple[Tensor, float] | None
+) -> Tensor:
+    """The noisy image of the next time, when ``then`` is kept, by DPM-Solver++(2M) (Lu et al. 2022, algorithm 2).
+
+    With λ = log √(ᾱ/(1-ᾱ)) and its growth h, x = √((1-ᾱₙ)/(1-ᾱₜ))·noisy - √ᾱₙ·(exp(-h)-1)·D. D goes beyond the
+    ``start`` by the way from the ``earlier`` estimate, with what was kept at its time, times h over twice the growth
+    since then; in the first step, where there is none, this is DDIM without fresh noise.
+    """
+    growth = _signal(then) - _signal(kept)
+    if earlier is not None:
+        start = torch.lerp(earlier[0], start, 1 + growth / (2 * (_signal(kept) - _signal(earlier[1]))))
+    return math.sqrt((1 - then) / (1 - kept)) * noisy - math.sqrt(then) * math.expm1(-growth) * start
+
+
+def _signal(kept: float) -> float:
+    """Half the logarithm of the ratio of signal to noise."""
+    return math.log(kept / (1 - kept)) / 2

@@ -17,6 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+#: How a diffusion model gets from noise to an image.
+Sampler = Literal["ddim", "ddpm", "dpm-solver++"]
+
 #: Side, in fine pixels, of the neighbourhood in which the change since a pair is averaged for its weight; and what is
 #: added to the change, in normalised units (spec. of the temporal weights of ESTARFM).
 _WEIGHT_WINDOW, _SMALLEST_CHANGE = 31, 1e-4
@@ -108,13 +111,14 @@ class Sampling:
     """How a diffusion model draws an image: ``steps`` of a ``sampler``, with fields of standard normal noise.
 
     ``noise(step)`` gives the field (n, bands, rows, columns) of a step, 0 for the one to begin with; ``eta`` is the
-    share of fresh noise in the steps of DDIM (0: none). DDPM takes all steps of its schedule, whatever ``steps`` says.
+    share of fresh noise in the steps of DDIM (0: none); DPM-Solver++ has none. DDPM takes all steps of its schedule,
+    whatever ``steps`` says.
     ``on_step`` is called after every evaluation of the network; what it raises ends the sampling.
     """
 
     noise: Callable[[int], Tensor]
     steps: int = 10
-    sampler: Literal["ddim", "ddpm"] = "ddim"
+    sampler: Sampler = "ddim"
     eta: float = 0.0
     on_step: Callable[[], None] | None = None
 

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from stfusion.errors import OutOfMemory
 from stfusion.networks import _noise
 from stfusion.networks._inputs import Inputs, Reader, as_batch
 from stfusion.networks._lattice import Strip, rows_of_patches
-from stfusion.networks._network import Batch, Layout, Network, Sampling, weighted
+from stfusion.networks._network import Batch, Layout, Network, Sampler, Sampling, weighted
 from stfusion.protocol import in_words
 from stfusion.raster.source import Array, Box
 from stfusion.run import Context
@@ -66,7 +65,7 @@ class Drawing:
     seed: int = 0
     samples: int = 1
     steps: int = 10
-    sampler: Literal["ddim", "ddpm"] = "ddim"
+    sampler: Sampler = "ddim"
     eta: float = 0.0
 
     def sampling(self, noise: Callable[[int], Tensor]) -> Sampling:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from stfusion.networks import _device
 from stfusion.networks._checkpoint import Checkpoint, load
 from stfusion.networks._inputs import Reader
 from stfusion.networks._lattice import rows_of_patches
-from stfusion.networks._network import Layout, Network
+from stfusion.networks._network import Layout, Network, Sampler
 from stfusion.networks._normalisation import Normalisation, from_samples, sample_of
 from stfusion.networks._predict import Drawing, Meter, Predictor, TooLarge, layout_that_fits, mosaic
 from stfusion.networks._scene_fit import check_bands, check_pairs, check_range, warn_of_ratio
@@ -149,7 +149,7 @@ def _drawing(context: Context, network: Network, steps: int, uncertainty: bool) 
             f"'Samples' (samples) is {samples} and an uncertainty is the spread of at least 2; raise it, or leave "
             "'Uncertainty' (uncertainty) out."
         )
-    sampler: Literal["ddim", "ddpm"] = "ddpm" if options["sampler"] == "ddpm" else "ddim"
+    sampler = next(name for name in get_args(Sampler) if name == options["sampler"])
     drawing = Drawing(context.job.seed, samples, int(options["steps"]) or steps, sampler, float(options["eta"]))
     try:
         network.evaluations(drawing.sampling(_no_noise))

@@ -81,8 +81,9 @@ DIFFUSION = (
         "Sampler",
         "ddim",
         "ddim: a few steps, with as much fresh noise as 'Fresh noise' says. ddpm: as the network was trained, with "
-        "fresh noise in every step; best with as many steps as the training had.",
-        choices=("ddim", "ddpm"),
+        "fresh noise in every step; best with as many steps as the training had. dpm-solver++: a few steps without "
+        "fresh noise, each led by the one before, which come nearer to what many steps give.",
+        choices=("ddim", "ddpm", "dpm-solver++"),
     ),
     Option(
         "eta",
