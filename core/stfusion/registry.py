@@ -12,7 +12,7 @@ from stfusion.errors import UserError
 
 _PACKAGES = tuple(
     f"stfusion.{name}"
-    for name in ("fusion", "networks", "training", "classification", "assessment", "preparation")
+    for name in ("fusion", "networks", "training", "pansharpening", "classification", "assessment", "preparation")
 )
 
 

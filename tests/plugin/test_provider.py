@@ -13,6 +13,7 @@ IDS = {
     "stf:stfdiff", "stf:fuse_trained", "stf:import_network", "stf:train", "stf:fine_tune",
     "stf:assess_classification", "stf:assess_fused_classes", "stf:sampling_design", "stf:match_classes",
     "stf:reclassify", "stf:assess_fusion", "stf:wald_protocol", "stf:kmeans", "stf:apply_kmeans", "stf:kmeans_study",
+    "stf:simple_mean", "stf:brovey", "stf:gihs", "stf:gsa", "stf:mtf_glp_fs",
     "stf:check_engine", "stf:install_engine", "stf:remove_engine",
 }
 ID = re.compile(r"^[a-z][a-z0-9_]*$")

@@ -12,14 +12,12 @@ from functools import cached_property
 import numpy as np
 
 from stfusion.errors import UserError
+from stfusion.raster.checks import check_values
 from stfusion.raster.source import AlignedSource, Array, Box, Source, align, pixel_ratio
-from stfusion.raster.statistics import fillers
 from stfusion.run import Context
 
 #: A coarse pixel may be this much smaller than a fine one before the two are taken for swapped.
 _SWAPPED = 0.75
-#: Ratio of the ranges of two images from which they are said to have different scales.
-_SCALES_APART = 20.0
 #: Three coarse pixels of a ratio near 17, as MODIS has to Landsat; and the largest window that may be asked for.
 _USUAL_WINDOW, _LARGEST_WINDOW = 51, 501
 
@@ -106,7 +104,7 @@ def open_scene(context: Context, cache_bytes: int) -> Scene:
     _check_dates(context, sources)
     share = cache_bytes // len(sources)
     images = {name: _align(context, source, fine, sensors[name], share) for name, source in sources.items()}
-    _check_values(context, sources)
+    check_values(context, sources, "fine")
     pairs = [Pair(images[f"fine{n}"], images[f"coarse{n}"]) for n in ("", "2") if f"coarse{n}" in images]
     classes, objects = (_map(opened.get(name), fine) for name in ("class_map", "object_map"))
     return Scene(fine, pairs, images["target"], classes, objects, images)
@@ -180,50 +178,6 @@ def _align(context: Context, source: Source, fine: Source, sensor: str, cache_by
     if on_fine_grid:
         context.reporter.log(f"{source} is resampled ({resampling}){other} to the grid of {fine}, ratio {ratio:.3g}.")
     return image
-
-
-def _check_values(context: Context, sources: dict[str, Source]) -> None:
-    """Refuse images without any valid pixel; warn about scales that differ and about a wrong nodata value."""
-    ranges: dict[str, tuple[float, float]] = {}
-    for name, source in sources.items():
-        values = source.sample.values
-        valid = values[~np.isnan(values)]
-        if valid.size == 0:
-            raise UserError(
-                f"{source} has no valid pixel; check its nodata value ({_or_none(source.nodata)}) or choose another."
-            )
-        ranges[name] = tuple(np.percentile(valid, (2, 98)))
-        _warn_of_nodata(context, source)
-    sizes = {name: max(abs(low), abs(high)) for name, (low, high) in ranges.items()}
-    for name, source in sources.items():
-        if max(sizes[name], sizes["fine"]) > _SCALES_APART * min(sizes[name], sizes["fine"]):
-            low, high = ranges[name]
-            fine_low, fine_high = ranges["fine"]
-            context.reporter.warning(
-                f"{sources['fine']} ranges from {fine_low:.4g} to {fine_high:.4g} and {source} from {low:.4g} to "
-                f"{high:.4g}: their scales seem to differ; set the scale in the file or rescale one of them."
-            )
-
-
-def _warn_of_nodata(context: Context, source: Source) -> None:
-    """Warn when a value far from all others, or zero in all bands, fills pixels that are taken for valid."""
-    stored = source.sample.stored
-    pixels = stored.reshape(stored.shape[0], -1)
-    if source.nodata is not None:
-        pixels = pixels[:, ~(pixels == source.nodata).any(axis=0)]
-    if pixels.dtype.kind == "f":
-        pixels = pixels[:, np.isfinite(pixels).all(axis=0)]
-    if pixels.shape[1] == 0:
-        return
-    for fill, share in fillers(pixels):
-        context.reporter.warning(
-            f"{share:.1%} of {source} hold the value {fill:g} in all bands and are taken for data, since "
-            f"the header's nodata value is {_or_none(source.nodata)}; set the nodata value if this is a filler."
-        )
-
-
-def _or_none(value: float | None) -> str:
-    return "not set" if value is None else f"{value:g}"
 
 
 def moving_window(context: Context, scene: Scene) -> int:

@@ -92,7 +92,7 @@ def _filters(context: Context, image: Source, ratio: int) -> list[Filter]:
 
 def _pan_filter(context: Context, ratio: int) -> Filter:
     known = SENSORS.get(str(context.options["sensor"]))
-    gain = float(context.options["pan_gain"]) or (PANCHROMATIC if known is None else known[1])
+    gain = float(context.options["pan_gain"]) or (PANCHROMATIC if known is None else known.pan_gain)
     return _filter(str(context.options["pan_filter"]), gain, ratio)
 
 

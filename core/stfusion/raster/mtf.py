@@ -1,4 +1,4 @@
-"""Sensors' modulation transfer functions: their gains at the Nyquist frequency, known ones and those of a user.
+"""What is known of sensors: gains of their modulation transfer functions, and the bands that their pan bands see.
 
 Nothing here imports numpy, so that declarations can offer the sensors.
 """
@@ -6,6 +6,7 @@ Nothing here imports numpy, so that declarations can offer the sensors.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from stfusion.declaration import Option
 from stfusion.errors import UserError
@@ -13,20 +14,59 @@ from stfusion.errors import UserError
 #: The gain of most multispectral and panchromatic bands, where no better one is known.
 MULTISPECTRAL, PANCHROMATIC = 0.3, 0.15
 OTHER = "other"
-#: Gains of the multispectral bands, in the order of their wavelengths, and of the panchromatic one.
-SENSORS: Mapping[str, tuple[tuple[float, ...], float]] = {
-    "QuickBird": ((0.34, 0.32, 0.30, 0.22), 0.15),
-    "IKONOS": ((0.26, 0.28, 0.29, 0.28), 0.17),
-    "GeoEye-1": ((0.23,) * 4, 0.16),
-    "WorldView-2": ((0.35,) * 7 + (0.27,), 0.11),
-    "WorldView-3": ((0.325, 0.355, 0.360, 0.350, 0.365, 0.360, 0.335, 0.315), 0.14),
-    "WorldView-4": ((0.23,) * 4, 0.16),
+
+
+class Sensor(NamedTuple):
+    """Gains at the Nyquist frequency, and limits of the bands in nanometres, in the order of the wavelengths.
+
+    A single gain is that of every band.
+    """
+
+    gains: tuple[float, ...]
+    pan_gain: float
+    bands: tuple[tuple[int, int], ...] = ()
+    pan: tuple[int, int] = (0, 0)
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The share of what the panchromatic band sees that every band has: their common wavelengths, sum 1."""
+        shared = [max(0, min(high, self.pan[1]) - max(low, self.pan[0])) for low, high in self.bands]
+        return tuple(part / sum(shared) for part in shared)
+
+
+_UNKNOWN = (MULTISPECTRAL,)
+_DIGITAL_GLOBE_8 = (
+    (400, 450), (450, 510), (510, 580), (585, 625), (630, 690), (705, 745), (770, 895), (860, 1040),
+)
+_DIGITAL_GLOBE_4 = ((450, 510), (510, 580), (655, 690), (780, 920))
+_LANDSAT_8 = ((452, 512), (533, 590), (636, 673), (851, 879), (1566, 1651), (2107, 2294))
+SENSORS: Mapping[str, Sensor] = {
+    "Landsat 7": Sensor(
+        _UNKNOWN, PANCHROMATIC,
+        ((450, 515), (525, 605), (630, 690), (775, 900), (1550, 1750), (2090, 2350)), (520, 900),
+    ),
+    "Landsat 8": Sensor(_UNKNOWN, PANCHROMATIC, _LANDSAT_8, (503, 676)),
+    "Landsat 9": Sensor(_UNKNOWN, PANCHROMATIC, _LANDSAT_8, (503, 676)),
+    "QuickBird": Sensor(
+        (0.34, 0.32, 0.30, 0.22), 0.15, ((450, 520), (520, 600), (630, 690), (760, 900)), (450, 900)
+    ),
+    "IKONOS": Sensor((0.26, 0.28, 0.29, 0.28), 0.17, ((445, 516), (506, 595), (632, 698), (757, 853)), (526, 929)),
+    "GeoEye-1": Sensor((0.23,) * 4, 0.16, _DIGITAL_GLOBE_4, (450, 800)),
+    "WorldView-2": Sensor((0.35,) * 7 + (0.27,), 0.11, _DIGITAL_GLOBE_8, (450, 800)),
+    "WorldView-3": Sensor(
+        (0.325, 0.355, 0.360, 0.350, 0.365, 0.360, 0.335, 0.315), 0.14, _DIGITAL_GLOBE_8, (450, 800)
+    ),
+    "WorldView-4": Sensor((0.23,) * 4, 0.16, _DIGITAL_GLOBE_4, (450, 800)),
+    "Pleiades": Sensor(_UNKNOWN, PANCHROMATIC, ((430, 550), (490, 610), (600, 720), (750, 950)), (470, 830)),
+    "SPOT 6/7": Sensor(_UNKNOWN, PANCHROMATIC, ((455, 525), (530, 590), (625, 695), (760, 890)), (455, 745)),
+    "Gaofen-2": Sensor(_UNKNOWN, PANCHROMATIC, ((450, 520), (520, 590), (630, 690), (770, 890)), (450, 900)),
+    "PRISMA": Sensor(_UNKNOWN, 0.2),
 }
 SENSOR_OPTION = Option(
     "sensor", "choice", "Sensor", OTHER,
-    f"Sensor of the coarse or multispectral image, whose bands are all there in the order of their wavelengths: its "
-    f"gains at the Nyquist frequency (modulation transfer function) are known. '{OTHER}': {MULTISPECTRAL} for every "
-    "band.",
+    "Sensor of the coarse or multispectral image, whose bands are all there in the order of their wavelengths (those "
+    "of Landsat from blue to the second short-wave infrared): its gains at the Nyquist frequency (modulation transfer "
+    f"function), {MULTISPECTRAL} for every band where no others are known. '{OTHER}': {MULTISPECTRAL}.",
     choices=(OTHER, *SENSORS),
 )
 GAINS_OPTION = Option(
@@ -49,7 +89,8 @@ def gains_of(sensor: str, text: str, bands: int) -> tuple[float, ...]:
         found = found * bands if len(found) == 1 else found
         whose = f"'{GAINS_OPTION.title}' has"
     else:
-        found = SENSORS[sensor][0] if sensor in SENSORS else (MULTISPECTRAL,) * bands
+        found = SENSORS[sensor].gains if sensor in SENSORS else _UNKNOWN
+        found = found * bands if len(found) == 1 else found
         whose = f"{sensor} has the gains of"
     if len(found) != bands:
         raise UserError(

@@ -1,0 +1,1 @@
+"""Pansharpening: a multispectral image with the detail of a panchromatic one."""

@@ -1,0 +1,52 @@
+"""Multiresolution analysis: the bands get the detail that a low-pass filter takes away from the panchromatic image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from stfusion.fusion._compile import compiled
+from stfusion.fusion._fuse import Tally
+from stfusion.pansharpening._scene import Patch, Scene
+from stfusion.raster.mtf import OTHER, gains_of
+from stfusion.raster.source import Array
+from stfusion.run import Context
+
+Floats = npt.NDArray[np.float64]
+
+
+class Injection:
+    """F_k = E_k + g_k (P - P_L,k), P_L,k the panchromatic image as the sensor of band k would see it."""
+
+    notes: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    margin = 0
+
+    def __init__(self, filters: tuple[float, ...], gains: Floats) -> None:
+        self._filters = filters
+        self._gains = gains.astype(np.float32)
+
+    def sharpen(self, patch: Patch, tally: Tally) -> Array:
+        values = np.empty_like(patch.expanded)
+        for gain in dict.fromkeys(self._filters):
+            low = patch.low_passed(gain)
+            for band in (k for k, own in enumerate(self._filters) if own == gain):
+                _inject(patch.expanded[band], patch.pan, low, self._gains[band], values[band])
+        return values
+
+
+@compiled
+def _inject(expanded: Array, pan: Array, low: Array, gain: np.float32, found: Array) -> None:
+    rows, columns = pan.shape
+    for i in range(rows):
+        for j in range(columns):
+            found[i, j] = expanded[i, j] + gain * (pan[i, j] - low[i, j])
+
+
+def band_gains(scene: Scene, context: Context) -> tuple[float, ...]:
+    """The gains of the bands at the Nyquist frequency, by the options 'sensor' and 'gains'."""
+    sensor = str(context.options.get("sensor", OTHER))
+    return gains_of(sensor, str(context.options.get("gains", "")), scene.bands)

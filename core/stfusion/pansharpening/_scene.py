@@ -1,0 +1,397 @@
+"""The two images of a pansharpening job: opened, checked, and brought together by where they lie in the world."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from odc.geo.overlap import compute_reproject_roi
+
+from stfusion.errors import UserError
+from stfusion.raster.checks import check_values
+from stfusion.raster.gaps import fill_gaps
+from stfusion.raster.interpolation import Taps, enlarged, interpolation, reach_of, shrunk, weighted_means
+from stfusion.raster.resolution import ENOUGH, REACH, gaussian, read_beyond
+from stfusion.raster.source import AlignedSource, Array, Box, Source, align, pixel_ratio
+from stfusion.run import Context
+
+Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
+
+#: Pixels of the multispectral image have to be this many times as wide as those of the panchromatic one.
+_LEAST_RATIO = 1.5
+#: Share of a ratio by which it may be off a whole number without being spoken of.
+_OFF = 0.01
+
+
+@dataclass(frozen=True)
+class Axis:
+    """How rows, or columns, of the result and of the multispectral image lie beside one another.
+
+    ``ratio`` is the number of the former in one of the latter, ``offset`` the place where the first of the result
+    begins, in pixels of the multispectral image from where that begins. ``count`` and ``low`` are their numbers.
+    """
+
+    ratio: float
+    offset: float
+    count: int
+    low: int
+
+    def places(self, begin: int, end: int) -> Floats:
+        """Where centres of pixels of the result lie, in multispectral pixels; those beyond it are repeated."""
+        inside = np.clip(np.arange(begin, end), 0, self.count - 1)
+        return (inside.astype(np.float64) + 0.5) / self.ratio + self.offset - 0.5
+
+    def centres(self, begin: int, end: int) -> Floats:
+        """Where centres of multispectral pixels lie, in pixels of the result."""
+        return (np.arange(begin, end, dtype=np.float64) + 0.5 - self.offset) * self.ratio - 0.5
+
+    @property
+    def common(self) -> tuple[int, int]:
+        """The multispectral pixels whose centres lie in the result: the first one, and the one after the last."""
+        begin = math.ceil(self.offset - 0.5)
+        end = math.ceil(self.offset + self.count / self.ratio - 0.5)
+        return max(begin, 0), min(end, self.low)
+
+    def covered(self) -> tuple[int, int]:
+        """The pixels of the result whose centres lie in the multispectral image."""
+        begin = math.ceil(-self.offset * self.ratio - 0.5)
+        end = math.ceil((self.low - self.offset) * self.ratio - 0.5)
+        return max(begin, 0), min(end, self.count)
+
+
+class Patch:
+    """What a method reads of a window of the result, each array (bands, rows, columns) when it is first asked for.
+
+    The arrays have a ``margin`` more pixels on every side, and values everywhere: where the images have none, those
+    of the pixels beside them. ``valid`` says, for the window itself, where both have one (None: everywhere).
+    """
+
+    def __init__(self, scene: Scene, box: Box, margin: int) -> None:
+        self._scene = scene
+        self.box = box
+        self.margin = margin
+
+    @cached_property
+    def pan(self) -> Array:
+        """The panchromatic image (rows, columns)."""
+        return self._pan[0]
+
+    @cached_property
+    def expanded(self) -> Array:
+        """The multispectral image on the pixels of the result."""
+        return self._expanded[0]
+
+    @cached_property
+    def valid(self) -> Booleans | None:
+        """Where both images have a value (rows, columns), or None where that is everywhere."""
+        found = [part for _, part in (self._pan, self._expanded) if part is not None]
+        return np.logical_and.reduce(found) if found else None
+
+    def low_passed(self, gain: float) -> Array:
+        """The panchromatic image (rows, columns) as the sensor of that gain would see it, on the result's pixels."""
+        return self._scene.low_passed(self.box, self.margin, gain)
+
+    def inner(self, values: Array) -> Array:
+        """An array of this patch without its margin."""
+        margin = self.margin
+        return values[..., margin : values.shape[-2] - margin, margin : values.shape[-1] - margin]
+
+    @cached_property
+    def _pan(self) -> tuple[Array, Booleans | None]:
+        return self._scene.read_pan(self.box, self.margin)
+
+    @cached_property
+    def _expanded(self) -> tuple[Array, Booleans | None]:
+        return self._scene.expand(self.box, self.margin)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A multispectral and a panchromatic image, and how their pixels lie beside one another.
+
+    ``low`` is the multispectral image in pixels that run as those of the result do; ``warped`` is there where they do
+    not by themselves, and has them on the result's pixels. ``top`` and ``left`` are the first row and column of the
+    panchromatic image that the result has.
+    """
+
+    multispectral: Source
+    pan: Source
+    grid: GeoBox
+    top: int
+    left: int
+    low: AlignedSource
+    rows: Axis
+    columns: Axis
+    resampling: str
+    warped: AlignedSource | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the result."""
+        return self.rows.count, self.columns.count
+
+    @property
+    def bands(self) -> int:
+        """Bands of the multispectral image."""
+        return len(self.multispectral.bands)
+
+    @property
+    def ratio(self) -> int:
+        """Pixels of the result along a multispectral one, as a whole number."""
+        return round((self.rows.ratio + self.columns.ratio) / 2)
+
+    @property
+    def common(self) -> Box:
+        """The multispectral pixels whose centres lie in the result."""
+        return Box(*self.rows.common, *self.columns.common)
+
+    def read(self, box: Box, margin: int = 0) -> Patch:
+        """A window of both images, with a margin around it."""
+        return Patch(self, box, margin)
+
+    def read_pan(self, box: Box, margin: int) -> tuple[Array, Booleans | None]:
+        """The panchromatic image with a margin, filled; and where the window itself has a value."""
+        values, valid = _filled(self._pan_around, box, margin)
+        return values[0], valid
+
+    def expand(self, box: Box, margin: int) -> tuple[Array, Booleans | None]:
+        """The multispectral image on the result's pixels with a margin, filled; and where it has a value."""
+        if self.warped is not None:
+            return _filled(self._warped_around, box, margin)
+        rows, columns = self._taps(box, margin)
+        part = Box(rows.start, rows.stop, columns.start, columns.stop)
+        values = read_beyond(self.low.read, part, self.low.shape)
+        valid = self._low_validity(box, part, values)
+        if np.isnan(values[0]).any():
+            reach = reach_of(self.resampling) + -(-2 * margin // self.ratio) + 1
+            wide = _grown(part, reach)
+            values = fill_gaps(read_beyond(self.low.read, wide, self.low.shape), reach)[_inside(part, wide)]
+        return enlarged(values, rows.since(part.top), columns.since(part.left)), valid
+
+    def reduce_pan(self, box: Box, gain: float) -> tuple[Array, Booleans | None]:
+        """The panchromatic image in a window of multispectral pixels as the sensor of that gain would see it.
+
+        The window lies in :attr:`common`. A pixel is valid where enough of what it covers is (None: everywhere).
+        """
+        rows, columns = (
+            weighted_means(axis.centres(*ends), gaussian(gain, axis.ratio))
+            for axis, ends in ((self.rows, (box.top, box.bottom)), (self.columns, (box.left, box.right)))
+        )
+        part = Box(rows.start, rows.stop, columns.start, columns.stop)
+        values = self._pan_around(part)
+        valid = None
+        if np.isnan(values).any():
+            valid = self._reduced_validity(box, part, ~np.isnan(values))
+            reach = (REACH + 3) * self.ratio + 1
+            wide = _grown(part, reach)
+            values = fill_gaps(self._pan_around(wide), reach)[_inside(part, wide)]
+        return shrunk(values, rows.since(part.top), columns.since(part.left))[0], valid
+
+    def low_passed(self, box: Box, margin: int, gain: float) -> Array:
+        """The panchromatic image reduced to the multispectral pixels and interpolated, (rows, columns)."""
+        rows, columns = self._taps(box, margin)
+        common = self.common
+        top, bottom = np.clip((rows.start, rows.stop - 1), common.top, common.bottom - 1)
+        left, right = np.clip((columns.start, columns.stop - 1), common.left, common.right - 1)
+        inside = Box(int(top), int(bottom) + 1, int(left), int(right) + 1)
+        reduced, _ = self.reduce_pan(inside, gain)
+        above, below = inside.top - rows.start, rows.stop - inside.bottom
+        before, after = inside.left - columns.start, columns.stop - inside.right
+        padded = np.pad(reduced, ((max(above, 0), max(below, 0)), (max(before, 0), max(after, 0))), "edge")
+        # A window that lies wholly beyond the common pixels takes the outermost of them.
+        top, left = min(rows.start, inside.top), min(columns.start, inside.left)
+        found: Array = enlarged(padded[None], rows.since(top), columns.since(left))[0]
+        return found
+
+    def _taps(self, box: Box, margin: int) -> tuple[Taps, Taps]:
+        """What the rows and columns of a window with its margin are interpolated from."""
+        return (
+            interpolation(self.rows.places(box.top - margin, box.bottom + margin), self.resampling),
+            interpolation(self.columns.places(box.left - margin, box.right + margin), self.resampling),
+        )
+
+    def _low_validity(self, box: Box, part: Box, values: Array) -> Booleans | None:
+        """Where the multispectral pixel that a pixel of the result lies in has a value; None: everywhere."""
+        own = [
+            np.floor(axis.places(*ends) + 0.5).astype(np.int64)
+            for axis, ends in ((self.rows, (box.top, box.bottom)), (self.columns, (box.left, box.right)))
+        ]
+        beyond = [(place < 0) | (place >= n) for place, n in zip(own, self.low.shape, strict=True)]
+        gaps = np.isnan(values[0])
+        if not gaps.any() and not any(each.any() for each in beyond):
+            return None
+        down, across = (np.clip(place, 0, n - 1) for place, n in zip(own, self.low.shape, strict=True))
+        # Pixels beyond the image are valid nowhere; the part reaches as far as the taps, so that those inside it are.
+        down, across = np.clip(down - part.top, 0, gaps.shape[0] - 1), np.clip(across - part.left, 0, gaps.shape[1] - 1)
+        valid: Booleans = ~(gaps[np.ix_(down, across)] | beyond[0][:, None] | beyond[1])
+        return valid
+
+    def _reduced_validity(self, box: Box, part: Box, valid: Booleans) -> Booleans:
+        """Whether enough of what every multispectral pixel of a window covers is valid."""
+        covers = []
+        for axis, ends, start in (
+            (self.rows, (box.top, box.bottom), part.top), (self.columns, (box.left, box.right), part.left)
+        ):
+            side = max(1, round(axis.ratio))
+            first = np.rint(axis.centres(*ends) - (side - 1) / 2).astype(np.int64) - start
+            covers.append(Taps(first, np.full((len(first), side), 1 / side, np.float32)))
+        enough: Booleans = shrunk(valid.astype(np.float32), *covers)[0] >= ENOUGH
+        return enough
+
+    def _pan_around(self, box: Box) -> Array:
+        """A window of the panchromatic image (1, rows, columns), that may reach beyond the result."""
+        return read_beyond(self._pan_inside, box, self.shape)
+
+    def _warped_around(self, box: Box) -> Array:
+        return read_beyond((self.warped or self.low).read, box, self.shape)
+
+    def _pan_inside(self, box: Box) -> Array:
+        return self.pan.read(
+            Box(box.top + self.top, box.bottom + self.top, box.left + self.left, box.right + self.left)
+        )
+
+
+def open_scene(context: Context, cache_bytes: int) -> Scene:
+    """Open, check and align the two images of a job.
+
+    Raises
+    ------
+    UserError
+        An image cannot be used, or the two do not go together; the sentence names them, the values and the remedy.
+    """
+    titles = {role.id: role.title for role in context.method.roles}
+    images = {name: Source(titles[name], given) for name, given in context.job.inputs.items()}
+    multispectral, pan = images["multispectral"], images["pan"]
+    if len(pan.bands) != 1:
+        raise UserError(
+            f"{pan} has {len(pan.bands)} bands; choose the panchromatic one with 'Bands of the panchromatic image'."
+        )
+    check_values(context, images, "multispectral")
+    if _run_alike(multispectral, pan):
+        scene = _beside(context, multispectral, pan)
+    else:
+        scene = _warped(context, multispectral, pan, cache_bytes)
+    return scene
+
+
+def _run_alike(multispectral: Source, pan: Source) -> bool:
+    """Whether rows and columns of the two run in the same directions, so that nothing has to be warped."""
+    across = ~multispectral.grid.affine @ pan.grid.affine
+    straight = max(abs(across.b), abs(across.d)) * max(pan.shape) < _OFF
+    return bool(multispectral.grid.crs == pan.grid.crs and straight and across.a > 0 and across.e > 0)
+
+
+def _check_ratio(multispectral: Source, pan: Source, sizes: tuple[float, float]) -> None:
+    if min(sizes) < _LEAST_RATIO:
+        raise UserError(
+            f"A pixel of {multispectral} is {sizes[0]:.3g} x {sizes[1]:.3g} pixels of {pan}, and has to be larger; "
+            "choose the panchromatic image for the finer one, or swap the two."
+        )
+
+
+def _note_ratio(context: Context, multispectral: Source, pan: Source, sizes: tuple[float, float], how: str) -> None:
+    whole = all(abs(size / round(size) - 1) < _OFF for size in sizes)
+    if not whole or how:
+        context.reporter.log(
+            f"A pixel of {multispectral} is {sizes[0]:.4g} x {sizes[1]:.4g} pixels of {pan}{how}; it is resampled "
+            "to these."
+        )
+
+
+def _beside(context: Context, multispectral: Source, pan: Source) -> Scene:
+    """The scene of images whose rows and columns run alike: nothing is resampled but by its methods."""
+    across = ~multispectral.grid.affine @ pan.grid.affine
+    sizes = _snapped(1 / across.e, 1e-6), _snapped(1 / across.a, 1e-6)
+    _check_ratio(multispectral, pan, sizes)
+    _note_ratio(context, multispectral, pan, sizes, "")
+    shift = 0.5 if str(context.options["grid"]) == "toolbox" else 0.0
+    axes = [
+        Axis(size, _snapped(offset * size, 1e-4) / size - shift * (round(size) % 2 == 0) / size, count, low)
+        for size, offset, count, low in zip(
+            sizes, (across.f, across.c), pan.shape, multispectral.shape, strict=True
+        )
+    ]
+    covered = [axis.covered() for axis in axes]
+    if any(begin >= end for begin, end in covered) or any(axis.common[0] >= axis.common[1] for axis in axes):
+        raise UserError(
+            f"{multispectral} and {pan} do not overlap ({multispectral.crs_name}); choose images of the same place, "
+            "or check their coordinate systems."
+        )
+    (top, bottom), (left, right) = (
+        covered if str(context.options["extent"]) == "intersection" else [(0, axis.count) for axis in axes]
+    )
+    rows, columns = (
+        Axis(axis.ratio, axis.offset + begin / axis.ratio, end - begin, axis.low)
+        for axis, (begin, end) in zip(axes, ((top, bottom), (left, right)), strict=True)
+    )
+    own = AlignedSource(multispectral, multispectral.grid, "nearest")
+    grid = pan.grid[top:bottom, left:right]
+    return Scene(multispectral, pan, grid, top, left, own, rows, columns, str(context.options["resampling"]))
+
+
+def _snapped(value: float, tolerance: float) -> float:
+    """A value that is a whole number, or half of one, but for what geotransforms are rounded by, as that."""
+    near = round(2 * value) / 2
+    return near if abs(value - near) < tolerance * max(1.0, abs(near)) else value
+
+
+def _warped(context: Context, multispectral: Source, pan: Source, cache_bytes: int) -> Scene:
+    """The scene of images that lie askew: the multispectral one is warped to the rows and columns of the other one."""
+    resampling = str(context.options["resampling"])
+    align(multispectral, pan, resampling)  # refuses what does not go together
+    sizes = pixel_ratio(multispectral.grid, pan.grid)
+    _check_ratio(multispectral, pan, sizes)
+    other = "" if multispectral.grid.crs == pan.grid.crs else f" from {multispectral.crs_name} to {pan.crs_name}"
+    _note_ratio(context, multispectral, pan, sizes, f", askew{other}")
+    if str(context.options["grid"]) == "toolbox":
+        raise UserError(
+            f"{multispectral} does not run as {pan} does, and the toolboxes' grid is for images that do; take the grid "
+            "'gis'."
+        )
+    ratio = round(float(np.mean(sizes)))
+    grid, top, left = _common_grid(context, multispectral, pan)
+    shape = -(-int(grid.shape[0]) // ratio), -(-int(grid.shape[1]) // ratio)
+    low = AlignedSource(
+        multispectral, GeoBox(shape, grid.affine * Affine.scale(ratio), grid.crs), "cubic", cache_bytes=cache_bytes // 2
+    )
+    rows, columns = (Axis(ratio, 0.0, int(n), m) for n, m in zip(grid.shape, shape, strict=True))
+    on_grid = AlignedSource(multispectral, grid, resampling, cache_bytes=cache_bytes // 2)
+    return Scene(multispectral, pan, grid, top, left, low, rows, columns, resampling, on_grid)
+
+
+def _common_grid(context: Context, multispectral: Source, pan: Source) -> tuple[GeoBox, int, int]:
+    """The pixels of the panchromatic image that the result has, and the first row and column of them."""
+    if str(context.options["extent"]) != "intersection":
+        return pan.grid, 0, 0
+    rows, columns = compute_reproject_roi(multispectral.grid, pan.grid).roi_dst
+    return pan.grid[rows, columns], rows.start, columns.start
+
+
+def _filled(read: Callable[[Box], Array], box: Box, margin: int) -> tuple[Array, Booleans | None]:
+    """A window (bands, rows, columns) with its margin, filled; and where the window itself has a value."""
+    outer = _grown(box, margin)
+    values = read(outer)
+    gaps = np.isnan(values[0])
+    if not gaps.any():
+        return values, None
+    # A filter that reaches over the margin looks no farther than this from a pixel that is valid.
+    reach = margin + 1
+    wide = _grown(outer, reach)
+    return fill_gaps(read(wide), reach)[_inside(outer, wide)], ~gaps[box.within(outer)]
+
+
+def _grown(box: Box, by: int) -> Box:
+    """A window with so many more pixels on every side, that may reach beyond the image."""
+    return Box(box.top - by, box.bottom + by, box.left - by, box.right + by)
+
+
+def _inside(box: Box, outer: Box) -> tuple[slice, slice, slice]:
+    """What takes a window of an array (bands, rows, columns) of a larger one."""
+    return slice(None), *box.within(outer)

@@ -1,0 +1,93 @@
+"""What the declarations of pansharpening have in common: inputs, options and outputs."""
+
+from __future__ import annotations
+
+from stfusion.declaration import Method, Option, Output, Role
+
+GROUP = "Pansharpening"
+
+ROLES = (
+    Role(
+        "multispectral", "Multispectral image", "image", "",
+        "Image with larger pixels, any number of bands. It may have another extent, corner or coordinate system than "
+        "the panchromatic one: the two are brought together by where they lie.",
+    ),
+    Role(
+        "pan", "Panchromatic image", "pan", "",
+        "Image of the same place with smaller pixels, one band. Its grid is the grid of the result.",
+    ),
+)
+
+OUTPUT = Output(
+    "output", "raster_out", "Pansharpened image",
+    "Cloud Optimized GeoTIFF with the pixels of the panchromatic image and the bands of the multispectral one.",
+)
+
+ALIGNMENT = (
+    Option(
+        "resampling", "choice", "Resampling of the multispectral image", "cubic",
+        "How the multispectral image is brought to the pixels of the panchromatic one.",
+        choices=("nearest", "bilinear", "cubic", "lanczos"),
+    ),
+    Option(
+        "extent", "choice", "Extent", "panchromatic",
+        "'panchromatic': all pixels of the panchromatic image, without data where the multispectral one has none; "
+        "'intersection': the rows and columns that lie in both.",
+        choices=("panchromatic", "intersection"),
+    ),
+    Option(
+        "grid", "choice", "Grid", "gis",
+        "'gis': pixels lie where the files say; 'toolbox': the multispectral image is moved by half a panchromatic "
+        "pixel where the ratio is even, as research toolboxes have it. Only for comparisons with published numbers.",
+        choices=("gis", "toolbox"),
+    ),
+    Option(
+        "output_type", "choice", "Data type of the result", "multispectral",
+        "'multispectral': data type, scale, offset and nodata value of the multispectral image; 'float32': real "
+        "numbers.",
+        choices=("multispectral", "float32"),
+    ),
+)
+
+WEIGHTS = Option(
+    "weights", "text", "Weights of the bands", "",
+    "Weight of every band in the intensity, separated by commas: how much of the panchromatic image it makes up. As "
+    "'Weighting' has them when empty.",
+    advanced=False,
+)
+WEIGHTING = Option(
+    "weighting", "choice", "Weighting", "fitted",
+    "'fitted': the weights, none negative, with which the bands come closest to the panchromatic image at their "
+    "resolution; 'equal': the same for every band; 'sensor': the share of the panchromatic band's wavelengths that "
+    "each band of the sensor has.",
+    choices=("fitted", "equal", "sensor"),
+    advanced=False,
+)
+
+
+def declare(
+    identity: str,
+    title: str,
+    summary: str,
+    description: str,
+    paper: str = "",
+    doi: str = "",
+    options: tuple[Option, ...] = (),
+    tags: tuple[str, ...] = (),
+) -> Method:
+    """The declaration of a pansharpening method that works on any two images; it runs ``_<id>.run``."""
+    return Method(
+        id=identity,
+        operation="pansharpen",
+        title=title,
+        group=GROUP,
+        summary=summary,
+        description=description,
+        paper=paper,
+        doi=doi,
+        roles=ROLES,
+        options=(*options, *ALIGNMENT),
+        outputs=(OUTPUT,),
+        run=f"stfusion.pansharpening._{identity}:run",
+        tags=("pansharpening", "pan-sharpening", "panchromatic", "sharpen", *tags),
+    )

@@ -1,0 +1,317 @@
+"""What holds for every classic pansharpening method: it agrees with its judge, whatever the tiles, gaps and grids."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.warp import transform as transformed
+
+import literal_multiresolution as multiresolution
+import literal_substitution as substitution
+from makers import FINE, run_method, write_raster
+from pansharpened import refused, sharpen, write_scene
+from sharpening import QUICKBIRD, Scene, set_a, set_b
+from stfusion import registry
+from stfusion.pansharpening import _moments, _sharpen
+
+METHODS = sorted(m.id for m in registry.methods().values() if m.group == "Pansharpening")
+SENSOR = {"gains": ",".join(map(str, QUICKBIRD))}
+EQUAL = {"weighting": "equal"}
+#: A method with options, and its judge.
+JUDGED: list[tuple[str, dict[str, Any], Any]] = [
+    ("simple_mean", {}, substitution.simple_mean),
+    ("brovey", EQUAL, substitution.brovey),
+    ("brovey", {}, lambda scene: substitution.brovey(scene, substitution.fitted_weights(scene))),
+    ("brovey", {"weights": "1,0,2,0.5"}, lambda scene: substitution.brovey(scene, [1, 0, 2, 0.5])),
+    ("gihs", EQUAL, substitution.gihs),
+    ("gihs", {**EQUAL, "match": True}, lambda scene: substitution.gihs(scene, match=True)),
+    ("gsa", {}, substitution.gsa),
+    ("mtf_glp_fs", SENSOR, multiresolution.mtf_glp_fs),
+]
+
+
+def known() -> Scene:
+    """The scene whose truth is known, in numbers that float32 holds."""
+    scene = replace(set_b(), border="edge")
+    return replace(scene, ms=scene.ms.astype(np.float32).astype(float))
+
+
+def test_every_method_has_a_judge():
+    assert {method for method, _, _ in JUDGED} == set(METHODS)
+
+
+@pytest.mark.parametrize(("method", "options", "judge"), JUDGED)
+def test_agrees_with_its_judge(tmp_path, method, options, judge):
+    scene = known()
+    found, _ = sharpen(tmp_path, method, write_scene(tmp_path, scene), **options)
+    np.testing.assert_allclose(found, judge(scene), rtol=2e-6, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_tiles_and_threads_make_no_difference(tmp_path, method, monkeypatch):
+    scene = known()
+    holed = np.random.default_rng(1).random(scene.pan.shape) < 0.01
+    scene = replace(scene, pan=np.where(holed, np.nan, scene.pan))
+    paths = write_scene(tmp_path, scene)
+    whole, _ = sharpen(tmp_path, method, paths, {"threads": 1})
+    monkeypatch.setattr(_sharpen, "tile_shape", lambda *given: (40, 56))
+    monkeypatch.setattr(_sharpen, "_ROWS", 12)
+    tiled, _ = sharpen(tmp_path, method, paths, {"threads": 3})
+    np.testing.assert_array_equal(tiled, whole)
+    monkeypatch.setattr(_moments, "_PART", (24, 40))
+    other, _ = sharpen(tmp_path, method, paths)
+    np.testing.assert_allclose(other, whole, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_invalid_changes_nothing_and_spreads_nowhere(tmp_path, method):
+    """Gaps in either image, whatever is stored there, are gaps of the result and of no pixel beside them."""
+    scene = known()
+    pan_gap, gap = np.zeros(scene.pan.shape, bool), np.zeros(scene.ms.shape[1:], bool)
+    pan_gap[30:41, 50:67] = pan_gap[0, :] = gap[20:23, 4:6] = True
+    found = []
+    for number, filler in enumerate((-1.0, 60_000.0)):
+        folder = tmp_path / str(number)
+        wild = replace(scene, ms=np.where(gap, filler, scene.ms), pan=np.where(pan_gap, filler, scene.pan))
+        paths = write_scene(folder, wild, nodata=filler)
+        found.append(sharpen(folder, method, paths)[0])
+    np.testing.assert_array_equal(*[np.isnan(each) for each in found])
+    np.testing.assert_array_equal(np.isnan(found[0][0]), pan_gap | np.kron(gap, np.ones((4, 4), bool)))
+    valid = ~np.isnan(found[0])
+    np.testing.assert_array_equal(found[0][valid], found[1][valid])
+    whole, _ = sharpen(tmp_path, method, write_scene(tmp_path / "whole", scene))
+    # Without a tenth of the pixels, the rest comes out much as with them.
+    assert np.abs(found[0] - whole)[valid].mean() < 0.02 * np.abs(whole).mean()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_whole_numbers_are_the_rounded_real_ones(tmp_path, method):
+    scene = known()
+    scene = replace(scene, ms=np.rint(scene.ms).astype(np.uint16), pan=scene.pan.astype(np.int16))
+    paths = write_scene(tmp_path, scene)
+    real, _ = sharpen(tmp_path, method, paths)
+    whole, _ = sharpen(tmp_path, method, paths, output_type="multispectral")
+    assert whole.dtype == np.uint16
+    np.testing.assert_array_equal(whole, np.clip(np.rint(real), 0, 65534))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_panchromatic_image_without_detail_adds_none(tmp_path, method):
+    """The result varies as the expanded bands do; a dark pixel divides by nothing."""
+    scene = known()
+    flat = replace(scene, pan=np.full_like(scene.pan, 400.0))
+    options = EQUAL if method in ("brovey", "gihs") else {}
+    found, _ = sharpen(tmp_path, method, write_scene(tmp_path, flat), **options)
+    assert np.isfinite(found).all()
+
+
+#: Ratio, and where the panchromatic image begins from the multispectral one, in panchromatic pixels; its size.
+GRIDS = [(2, (0, 0), (60, 80)), (4, (0.5, -0.5), (50, 60)), (2, (-0.5, 0.5), (40, 47)), (3, (7, 2), (40, 41)),
+         (2.5, (1.2, 0.4), (50, 60)), (6, (-9, 30), (90, 80)), (4, (-20, -30), (200, 220))]
+
+
+@pytest.mark.parametrize(("ratio", "start", "shape"), GRIDS)
+@pytest.mark.parametrize("method", ["simple_mean", "mtf_glp_fs"])
+def test_images_are_brought_together_by_where_they_lie(tmp_path, method, ratio, start, shape):
+    """A slope of the ground stays that slope, wherever the pixels of the two images lie."""
+    large = FINE @ Affine.scale(ratio)
+    sharp = FINE @ Affine.translation(start[1], start[0])
+    ms, pan = (slope(grid, size) for grid, size in ((large, (36, 40)), (sharp, shape)))
+    paths = {
+        "multispectral": write_raster(tmp_path / "ms.tif", np.stack([ms, 2 * ms]).astype(np.float32), large),
+        "pan": write_raster(tmp_path / "pan.tif", pan.astype(np.float32), sharp),
+    }
+    found, _ = sharpen(tmp_path, method, paths)
+    rows, columns = (np.arange(n) + 0.5 + begin for n, begin in zip(shape, start, strict=True))
+    inside = [(place >= 0) & (place < ratio * n) for place, n in zip((rows, columns), (36, 40), strict=True)]
+    np.testing.assert_array_equal(np.isfinite(found[0]), np.logical_and.outer(*inside))
+    away = [
+        (place > 9 * ratio) & (place < ratio * (n - 9)) & (place > begin + 9 * ratio) & (place < begin + m - 9 * ratio)
+        for place, n, begin, m in zip((rows, columns), (36, 40), start, shape, strict=True)
+    ]
+    inner = np.ix_(*away)
+    expected = np.stack([pan, 1.5 * pan if method == "simple_mean" else 2 * pan])
+    for band in range(2):
+        np.testing.assert_allclose(found[band][inner], expected[band][inner], atol=0.02)
+
+
+def slope(grid: Affine, shape: tuple[int, int]) -> np.ndarray:
+    """A function of the place in metres, at the centres of pixels."""
+    x, y = np.meshgrid(np.arange(shape[1]) + 0.5, np.arange(shape[0]) + 0.5)
+    east, north = grid @ (x, y)
+    return 500 + (east - 500_000) / 10 + (5_200_000 - north) / 20
+
+
+def test_another_coordinate_system_is_warped(tmp_path):
+    sharp = FINE @ Affine.translation(40, 40)
+    large = Affine(120, 0, 39_000, 0, -120, 5_225_000)
+    x, y = np.meshgrid(np.arange(120) + 0.5, np.arange(130) + 0.5)
+    east, north = (
+        np.reshape(part, x.shape)
+        for part in transformed("EPSG:32634", "EPSG:32633", *(each.ravel() for each in large @ (x, y)))
+    )
+    ms = 500 + (east - 500_000) / 10 + (5_200_000 - north) / 20
+    paths = {
+        "multispectral": write_raster(tmp_path / "ms.tif", ms.astype(np.float32), large, "EPSG:32634"),
+        "pan": write_raster(tmp_path / "pan.tif", slope(sharp, (120, 130)).astype(np.float32), sharp),
+    }
+    for method in ("simple_mean", "gsa", "mtf_glp_fs"):
+        found, _ = sharpen(tmp_path, method, paths)
+        inner = np.s_[40:-40, 40:-40]
+        np.testing.assert_allclose(found[0][inner], slope(sharp, (120, 130))[inner], atol=0.2)
+
+
+def test_the_intersection_is_what_both_have(tmp_path):
+    scene = known()
+    sharp = FINE @ Affine.translation(-6, 9.5)
+    paths = {
+        "multispectral": write_raster(tmp_path / "ms.tif", scene.ms.astype(np.float32), FINE @ Affine.scale(4)),
+        "pan": write_raster(tmp_path / "pan.tif", scene.pan.astype(np.float32), sharp),
+    }
+    whole, _ = sharpen(tmp_path, "brovey", paths, **EQUAL)
+    both, _ = sharpen(tmp_path, "brovey", paths, **EQUAL, extent="intersection")
+    with rasterio.open(tmp_path / "brovey.tif") as dataset:
+        assert dataset.transform == sharp @ Affine.translation(6, 0)
+    assert np.isfinite(both).all()
+    np.testing.assert_array_equal(both, whole[:, :118, 6:])
+
+
+def test_the_toolboxes_grid_lies_half_a_pixel_off(tmp_path):
+    """The centre of multispectral pixel n is panchromatic pixel 4 n + 2, where the interpolation has its value."""
+    scene = known()
+    found, _ = sharpen(tmp_path, "simple_mean", write_scene(tmp_path, scene), grid="toolbox")
+    np.testing.assert_allclose(2 * found[:, 2::4, 2::4] - scene.pan[2::4, 2::4], scene.ms, atol=1e-3)
+
+
+def test_values_are_those_that_gdal_gives(tmp_path):
+    """The published values of its pansharpening, which interpolates in whole numbers before it multiplies."""
+    scene = set_a()
+    whole = replace(scene, ms=scene.ms.astype(np.uint16), pan=scene.pan.astype(np.uint16))
+    found, _ = sharpen(tmp_path, "brovey", write_scene(tmp_path, whole), weighting="equal", output_type="multispectral")
+    assert np.abs(found[:, 128, 128] - np.array([248.0, 319, 353, 368])).max() <= 1
+    expanded = np.rint(scene.expanded)
+    np.testing.assert_array_equal(expanded[:, 128, 128], [276, 354, 392, 409])
+    exact = np.floor(expanded * scene.pan / expanded.mean(axis=0) + 0.5)
+    assert np.abs(found - exact).max() <= 2
+
+
+def test_weights_of_a_sensor_are_shares_of_wavelengths(tmp_path):
+    scene = known()
+    paths = write_scene(tmp_path, scene)
+    shares = np.array([70, 80, 60, 140]) / 350
+    found, _ = sharpen(tmp_path, "brovey", paths, weighting="sensor", sensor="QuickBird")
+    np.testing.assert_allclose(found, substitution.brovey(scene, shares), rtol=1e-5)
+
+
+def test_images_of_different_scales_are_warned_of(tmp_path):
+    scene = known()
+    _, warned = sharpen(tmp_path, "gsa", write_scene(tmp_path, replace(scene, pan=scene.pan / 1000)))
+    assert any("their scales seem to differ" in line for line in warned)
+
+
+def test_bands_without_light_keep_their_values(tmp_path):
+    scene = known()
+    ms = scene.ms.copy()
+    ms[:, :8] = 0
+    found, warned = sharpen(tmp_path, "brovey", write_scene(tmp_path, replace(scene, ms=ms)), **EQUAL)
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found[:, :20], 0)
+    assert any("its bands add up to nothing" in line for line in warned)
+
+
+def test_values_beyond_the_type_are_clipped_and_counted(tmp_path):
+    scene = known()
+    scene = replace(scene, ms=(scene.ms / 4).astype(np.uint8), pan=(scene.pan * 20).astype(np.uint16))
+    found, warned = sharpen(tmp_path, "brovey", write_scene(tmp_path, scene), **EQUAL, output_type="multispectral")
+    assert (found.dtype, found.max()) == (np.uint8, 254)
+    assert any("were clipped" in line for line in warned)
+
+
+def test_dates_and_names_are_kept(tmp_path):
+    scene = known()
+    paths = {
+        "multispectral": write_raster(
+            tmp_path / "ms_20200229.tif", scene.ms.astype(np.float32), FINE @ Affine.scale(4),
+            descriptions=("blue", "green", "red", "nir"),
+        ),
+        "pan": write_raster(tmp_path / "pan.tif", scene.pan.astype(np.float32)),
+    }
+    output = tmp_path / "fused.tif"
+    outcome = run_method("simple_mean", output=str(output), **paths)
+    assert outcome.said.of("result")[0] == {"output": str(output), "date": "2020-02-29"}
+    with rasterio.open(output) as dataset:
+        assert dataset.descriptions == ("blue", "green", "red", "nir")
+        assert dataset.shape == scene.pan.shape
+
+
+def _coarser(folder: Path, scene: Scene) -> tuple[dict[str, Any], str]:
+    ms = scene.ms.astype(np.float32)
+    return {"multispectral": write_raster(folder / "ms.tif", ms, FINE @ Affine.scale(0.5))}, "choose the panchromatic"
+
+
+def _same_size(folder: Path, scene: Scene) -> tuple[dict[str, Any], str]:
+    return {"multispectral": write_raster(folder / "ms.tif", scene.ms.astype(np.float32))}, "1 x 1 pixels of"
+
+
+def _many_bands(folder: Path, scene: Scene) -> tuple[dict[str, Any], str]:
+    pan = np.stack([scene.pan, scene.pan]).astype(np.float32)
+    return {"pan": write_raster(folder / "two.tif", pan)}, "has 2 bands; choose the panchromatic one"
+
+
+def _elsewhere(folder: Path, scene: Scene) -> tuple[dict[str, Any], str]:
+    far = FINE @ Affine.translation(200, 0)
+    return {"pan": write_raster(folder / "far.tif", scene.pan.astype(np.float32), far)}, "do not overlap"
+
+
+def _without_place(folder: Path, scene: Scene) -> tuple[dict[str, Any], str]:
+    return {"pan": write_raster(folder / "bare.tif", scene.pan.astype(np.float32), crs=None)}, "no coordinate system"
+
+
+def _empty(folder: Path, scene: Scene) -> tuple[dict[str, Any], str]:
+    pan = np.full(scene.pan.shape, np.nan, np.float32)
+    return {"pan": write_raster(folder / "empty.tif", pan)}, "has no valid pixel"
+
+
+def _no_common_pixel(folder: Path, scene: Scene) -> tuple[dict[str, Any], str]:
+    pan, ms = scene.pan.astype(np.float32), scene.ms.astype(np.float32)
+    pan[:, :64], ms[:, :, 16:] = np.nan, np.nan
+    return {
+        "pan": write_raster(folder / "right.tif", pan),
+        "multispectral": write_raster(folder / "left.tif", ms, FINE @ Affine.scale(4)),
+    }, "have no valid pixel in common"
+
+
+@pytest.mark.parametrize(
+    "spoil", [_coarser, _same_size, _many_bands, _elsewhere, _without_place, _empty, _no_common_pixel]
+)
+@pytest.mark.parametrize("method", ["gsa", "mtf_glp_fs"])
+def test_bad_images_are_refused_in_one_sentence(tmp_path, spoil, method):
+    scene = known()
+    paths = write_scene(tmp_path, scene)
+    spoiled, words = spoil(tmp_path, scene)
+    assert words in refused(tmp_path, method, {**paths, **spoiled})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"weights": "1,2"}, "has 4 band(s)"), ({"weights": "1,a,1,1"}, "write one number for each"),
+        ({"weights": "1,-1,1,1"}, "none negative"), ({"weights": "0,0,0,0"}, "not all zero"),
+        ({"weighting": "sensor"}, "of the sensor 'other' are not known"),
+        ({"weighting": "sensor", "sensor": "WorldView-2"}, "WorldView-2 has 8 bands"),
+        ({"weighting": "sensor", "sensor": "PRISMA"}, "of the sensor 'PRISMA' are not known"),
+    ],
+)
+def test_bad_weights_are_refused_in_one_sentence(tmp_path, options, words):
+    assert words in refused(tmp_path, "brovey", write_scene(tmp_path, known()), **options)
+
+
+def test_another_number_of_gains_is_refused(tmp_path):
+    assert "has 4" in refused(tmp_path, "mtf_glp_fs", write_scene(tmp_path, known()), gains="0.3,0.2")
+
