@@ -63,11 +63,11 @@ RECIPES: dict[str, dict[str, Any]] = {
     "stfdcnn": {"size": "published", "epochs": 20, "patch": 64, "batch": 16, "target": "image"},
     "stfnet": {"size": "published", "epochs": 20, "patch": 64, "batch": 16},
     "edcstfn": {"size": "small", "epochs": 20, "patch": 64, "batch": 16},
-    "gan_stfm": {"size": "small", "epochs": 20, "patch": 64, "batch": 16, "target": "image"},
-    "stfgan": {"size": "small", "epochs": 20, "patch": 64, "batch": 16},
+    "gan_stfm": {"size": "small", "epochs": 10, "patch": 64, "batch": 16, "target": "image", "samples": 640},
+    "stfgan": {"size": "small", "epochs": 10, "patch": 64, "batch": 16, "samples": 640},
     "swinstfm": {"size": "small", "epochs": 12, "patch": 128, "batch": 8, "samples": 640, "held_out": 32},
     "opgan": {"size": "small", "epochs": 20, "patch": 64, "batch": 16},
-    "sr3": {"size": "small", "epochs": 20, "patch": 64, "batch": 16, "target": "image"},
+    "sr3": {"size": "small", "epochs": 12, "patch": 64, "batch": 16, "target": "image"},
     "stfdiff": {"size": "small", "epochs": 24, "patch": 64, "batch": 16},
 }
 #: Steps that a diffusion model does best with, of 1, 2, 3, 5 and 10 at the place of the validation.

@@ -129,7 +129,7 @@ def test_it_overfits(pairs):
     batch = batch_for(network)
     before = error(network, batch)
 
-    history = overfit(network, batch, steps=100, rate=3e-3)
+    history = overfit(network, batch, steps=180, rate=3e-3)
 
     assert fell(history["autoencoder"]) > 20
     assert fell(history["net"]) > 20
@@ -142,7 +142,7 @@ def test_the_residual_begins_at_the_fine_image_and_the_change_and_gets_better():
     before = error(network, batch)
     assert before < 1.5 * functional.mse_loss(batch.base(), batch.truth)
 
-    overfit(network, batch, steps=100, rate=3e-3)
+    overfit(network, batch, steps=180, rate=3e-3)
 
     assert error(network, batch) < before / 2
 

@@ -108,7 +108,7 @@ def test_it_overfits_both_steps():
     network = built("stfdcnn", pairs=2)
     batch = batch_for(network, count=1)
 
-    history = overfit(network, batch, steps=500, rate=1e-3)
+    history = overfit(network, batch, steps=700, rate=2e-3)
 
     assert fell(history["transition"]) > 20
     assert fell(history["super_resolution"]) > 20

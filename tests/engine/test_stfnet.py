@@ -78,7 +78,7 @@ def test_it_overfits(target):
     batch = batch_for(network, count=1)
     before = error(network, batch)
 
-    history = overfit(network, batch, steps=400, rate=2e-3)
+    history = overfit(network, batch, steps=600, rate=2e-3)
 
     assert fell(history["net"]) > 20
     assert error(network, batch) < before / 10

@@ -213,7 +213,7 @@ def test_a_handful_of_patches_is_learnt_by_heart(target):
     network = built("swinstfm", target=target)
     batch = batch_for(network, 1)
     before = error(network, batch)
-    history = overfit(network, batch, 100, 2e-3)
+    history = overfit(network, batch, 150, 2e-3)
     assert fell(history["net"]) > 20
     assert error(network, batch) < before / 10
 
