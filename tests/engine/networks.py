@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stfusion.networks._network import Batch, Form, Network, network_class
+from stfusion.networks._batch import Batch, FusionBatch
+from stfusion.networks._network import Form, Network, network_class
 
 # Patches as small as these are no work for several threads, which on a busy machine wait for one another.
 torch.set_num_threads(1)
@@ -35,7 +36,7 @@ def waves(count: int, bands: int, rows: int, columns: int, seed: int) -> Tensor:
     return torch.sin((row * angle.sin() + column * angle.cos()) * 0.31 + phase)
 
 
-def batch_for(network: Network, count: int = 2, rows: int = 32, columns: int = 32, seed: int = 0) -> Batch:
+def batch_for(network: Network, count: int = 2, rows: int = 32, columns: int = 32, seed: int = 0) -> FusionBatch:
     """Patches as the network takes them, with their truth.
 
     A fine image has details; the other dates are brighter or darker by fields that the coarse images show, which are
@@ -54,7 +55,7 @@ def batch_for(network: Network, count: int = 2, rows: int = 32, columns: int = 3
     def seen(image: Tensor) -> Tensor:
         return scaled(0.75 * blurred(image) + 0.05)
 
-    return Batch(
+    return FusionBatch(
         fine=tuple(scaled(image) for image in dates),
         coarse=tuple(seen(image) for image in dates) if network.needs_coarse else (),
         target=seen(truth),
@@ -107,7 +108,7 @@ def error(network: Network, batch: Batch) -> float:
         return functional.mse_loss(network.predict(batch), batch.truth).item()
 
 
-def reach(network: Network, batch: Batch, row: int, column: int) -> int:
+def reach(network: Network, batch: FusionBatch, row: int, column: int) -> int:
     """How far away the pixels of the inputs lie, in rows or columns, that a pixel of the prediction depends on."""
     batch = batch.map(lambda image: image.clone().requires_grad_())
     inputs = (*batch.fine, *batch.coarse, batch.target)
@@ -127,7 +128,8 @@ def unlike_in_part(network: Network, batch: Batch, top: int, left: int, rows: in
 
 def learnt_from_nothing(network: Network, part: str, batch: Batch) -> float:
     """The largest gradient of any weight that a part learns, from a batch of which no pixel is valid: 0."""
-    batch = replace(batch, valid=torch.zeros_like(batch.target[:, :1], dtype=torch.bool))
+    count, _, rows, columns = batch.shape
+    batch = replace(batch, valid=torch.zeros((count, 1, rows, columns), dtype=torch.bool))
     network.zero_grad()
     torch.stack(list(network(part, batch).values())).sum().backward()
     learnt = [weight for group in network.optimiser(part).param_groups for weight in group["params"]]

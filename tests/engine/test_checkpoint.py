@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 
 from makers import read_raster, run_method, write_raster
 from stfusion.errors import UserError
+from stfusion.networks._batch import FusionBatch
 from stfusion.networks._checkpoint import Card, load, save
-from stfusion.networks._network import Batch, Form, Sampling
+from stfusion.networks._network import Form, Sampling
 from stfusion.networks._normalisation import Normalisation
 from toy_network import Noisy, Toy, use
 
@@ -240,7 +241,7 @@ def test_a_scene_whose_patches_are_too_large_is_begun_again_with_smaller_ones(
     class Late(Toy):
         """Its device is full after the first row of patches."""
 
-        def predict(self, batch: Batch, sampling: Sampling | None = None) -> torch.Tensor:
+        def predict(self, batch: FusionBatch, sampling: Sampling | None = None) -> torch.Tensor:
             calls.append(len(batch.target))
             if len(calls) > 3 and batch.target.shape[-1] > 20:
                 raise torch.OutOfMemoryError("CUDA out of memory.")

@@ -20,9 +20,10 @@ from stfusion.errors import OutOfMemory
 from stfusion.fusion._scene import Scene
 from stfusion.job import Input
 from stfusion.networks import _noise
-from stfusion.networks._inputs import Reader
+from stfusion.networks._batch import FusionBatch
+from stfusion.networks._inputs import FusionReader, Reader
 from stfusion.networks._lattice import Strip, read_mirrored, rows_of_patches, starts, taper
-from stfusion.networks._network import Batch, Form, Layout, Network, Sampling
+from stfusion.networks._network import Form, FusionNetwork, Layout, Sampling
 from stfusion.networks._normalisation import Normalisation
 from stfusion.networks._predict import Drawing, Meter, Predictor, TooLarge, layout_that_fits, mosaic
 from stfusion.raster.source import AlignedSource, Box, Source, align
@@ -48,11 +49,11 @@ def reader(images: dict[str, AlignedSource], pairs: int = 1) -> Reader:
     scene = Scene(images["fine"].source, [], images["target"], images=images)
     fine = [images[name] for name in ("fine", "fine2")[:pairs]]
     coarse = [images[name] for name in ("coarse", "coarse2")[:pairs]]
-    return Reader(scene, fine, coarse, Normalisation("stored", (0.1, 0.2), (2.0, 4.0)))
+    return FusionReader(scene, fine, coarse, Normalisation("stored", (0.1, 0.2), (2.0, 4.0)))
 
 
 def fused(
-    network: Network, source: Reader, layout: Layout = EXACT, drawing: Drawing = ONCE, batch: int = 0
+    network: FusionNetwork, source: Reader, layout: Layout = EXACT, drawing: Drawing = ONCE, batch: int = 0
 ) -> tuple[np.ndarray, np.ndarray | None]:
     predictor = Predictor(network, torch.device("cpu"), lambda count: None, batch)
     parts = list(mosaic(predictor, source, layout, drawing))
@@ -221,7 +222,7 @@ def test_a_patch_that_is_too_large_is_told(images: dict[str, AlignedSource], mon
 
 def test_another_failure_is_not_taken_for_short_memory(images: dict[str, AlignedSource]) -> None:
     class Broken(Toy):
-        def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
+        def predict(self, batch: FusionBatch, sampling: Sampling | None = None) -> Tensor:
             raise RuntimeError("a defect")
 
     with pytest.raises(RuntimeError, match="a defect"):

@@ -6,7 +6,8 @@ import torch
 from torch.nn import functional
 
 from networks import batch_for, built, error, fell, learnt_from_nothing, overfit, reach, unlike_in_part
-from stfusion.networks._network import Batch, parameter_count, weighted
+from stfusion.networks._batch import FusionBatch, weighted
+from stfusion.networks._network import parameter_count
 from stfusion.networks._stfdcnn import Stfdcnn, degraded, modulated
 
 
@@ -96,7 +97,7 @@ def test_untrained_it_is_near_the_fine_image_and_the_change():
 def test_a_pair_of_the_target_date_is_its_fine_image():
     network = built("stfdcnn", pairs=2)
     batch = batch_for(network)
-    known = Batch((batch.truth, batch.fine[1]), (batch.target, batch.coarse[1]), batch.target)
+    known = FusionBatch((batch.truth, batch.fine[1]), (batch.target, batch.coarse[1]), batch.target)
 
     with torch.inference_mode():
         error_of_known = (network.predict(known) - batch.truth).abs().mean()

@@ -51,7 +51,7 @@ def test_a_cell_is_the_mean_of_its_pixels_and_valid_where_all_are():
     batch = batch_for(network, rows=16, columns=32)
     valid = torch.ones(2, 1, 16, 32, dtype=torch.bool)
     valid[0, 0, 5, 9] = False
-    middle = reduced(type(batch)(batch.fine, batch.coarse, batch.target, batch.truth, valid))
+    middle = reduced(type(batch)(batch.fine, batch.coarse, batch.target, truth=batch.truth, valid=valid))
 
     torch.testing.assert_close(middle.truth[1, 0, 1, 2], batch.truth[1, 0, 4:8, 8:12].mean())
     assert middle.valid.dtype == torch.bool

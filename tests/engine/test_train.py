@@ -23,8 +23,9 @@ from tensorboardX.proto.event_pb2 import Event
 from makers import Outcome, Said, read_raster, run_method, write_raster
 from stfusion import job, registry
 from stfusion.networks import _checkpoint
+from stfusion.networks._batch import FusionBatch
 from stfusion.networks._checkpoint import load
-from stfusion.networks._network import Batch, Layout
+from stfusion.networks._network import Layout
 from stfusion.run import Stop, run
 from stfusion.training import _train, _training_report
 from stfusion.training._batches import collate
@@ -47,7 +48,7 @@ def toy(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None
     if request.function is not test_what_a_training_leaves:
         for name in ("maps", "curve"):
             monkeypatch.setattr(_training_report, name, lambda *_: b"")
-    monkeypatch.setattr(_train, "network_class", lambda name: Quick)
+    monkeypatch.setattr(_train, "fusion_class", lambda name: Quick)
     monkeypatch.setattr(_checkpoint, "network_class", lambda name: Quick)
 
 
@@ -210,14 +211,14 @@ def test_losses_that_are_no_numbers(
     class Failing(Quick):
         steps = 0
 
-        def forward(self, part: str, given: Batch) -> dict[str, torch.Tensor]:
+        def forward(self, part: str, given: FusionBatch) -> dict[str, torch.Tensor]:
             self.steps += part == "net" and self.training
             losses = super().forward(part, given)
             return {name: value * (np.nan if self.steps > self.limit else 1) for name, value in losses.items()}
 
         limit = 13
 
-    monkeypatch.setattr(_train, "network_class", lambda name: Failing)
+    monkeypatch.setattr(_train, "fusion_class", lambda name: Failing)
     path = tmp_path / "net.safetensors"
     outcome = train(path, scene)
     assert outcome.code == 0

@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from stfusion.errors import Cancelled, OutOfMemory, UserError
-from stfusion.networks._network import Batch, Form, Stage
+from stfusion.networks._batch import FusionBatch
+from stfusion.networks._network import Form, Stage
 from stfusion.training._average import Average
 from stfusion.training._schedule import Plan
 from stfusion.training._state import State, flat, load, nested, save
@@ -179,7 +180,7 @@ def test_early_stop() -> None:
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_losses_that_are_no_numbers_end_the_training(epoch: int) -> None:
     class Failing(Toy):
-        def forward(self, part: str, given: Batch) -> dict[str, torch.Tensor]:
+        def forward(self, part: str, given: FusionBatch) -> dict[str, torch.Tensor]:
             losses = super().forward(part, given)
             if part == "net" and training.progress.epoch == epoch and training.progress.step == 2:
                 losses["error"] = losses["error"] * math.nan
@@ -198,7 +199,7 @@ def test_a_batch_that_does_not_fit_is_learnt_from_in_pieces() -> None:
     """The weights are those of the whole batch."""
 
     class Large(Even):
-        def forward(self, part: str, given: Batch) -> dict[str, torch.Tensor]:
+        def forward(self, part: str, given: FusionBatch) -> dict[str, torch.Tensor]:
             if len(given.target) > 1 and self.limited:
                 raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
             return super().forward(part, given)
@@ -219,7 +220,7 @@ def test_a_batch_that_does_not_fit_is_learnt_from_in_pieces() -> None:
         assert torch.allclose(value, results[1][name], atol=1e-6), name
 
     class Hopeless(Even):
-        def forward(self, part: str, given: Batch) -> dict[str, torch.Tensor]:
+        def forward(self, part: str, given: FusionBatch) -> dict[str, torch.Tensor]:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
     with pytest.raises(OutOfMemory, match="batch of 1 does not fit"):
@@ -306,6 +307,6 @@ def test_batches_of_the_toy_are_shared_among_processes() -> None:
     whole = batch(1, 2, 4)
     parts = [batch(1, 2, 2, rank, 2) for rank in range(2)]
     assert torch.equal(whole.target, joined([
-        Batch((p.fine[0][i:i + 1],), (p.coarse[0][i:i + 1],), p.target[i:i + 1], p.truth[i:i + 1])
+        FusionBatch((p.fine[0][i:i + 1],), (p.coarse[0][i:i + 1],), p.target[i:i + 1], truth=p.truth[i:i + 1])
         for i in range(2) for p in parts
     ]).target)

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stfusion.networks import _checkpoint, _import
-from stfusion.networks._network import Batch, Form, Layout, Network, Sampling, known
+from stfusion.networks._batch import FusionBatch, known
+from stfusion.networks._network import Form, FusionNetwork, Layout, Sampling
 
 
-class Toy(Network):
+class Toy(FusionNetwork):
     """The change filtered by 5 x 5 pixels and added to the fine image: exact within a margin of 2 pixels."""
 
     id = "edcstfn"
@@ -25,11 +26,11 @@ class Toy(Network):
         self.net: nn.Conv2d = nn.Conv2d(form.bands, form.bands, 5, padding=2, groups=form.bands, bias=False)
         nn.init.constant_(self.net.weight, 1 / 25)
 
-    def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
+    def predict(self, batch: FusionBatch, sampling: Sampling | None = None) -> Tensor:
         image: Tensor = batch.fine[0] + self.net(batch.target - batch.coarse[0])
         return image
 
-    def forward(self, part: str, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, part: str, batch: FusionBatch) -> dict[str, Tensor]:
         return {"error": functional.mse_loss(self.predict(batch), known(batch.truth))}
 
     def optimiser(self, part: str) -> torch.optim.Optimizer:
@@ -41,7 +42,7 @@ class Noisy(Toy):
 
     stochastic = True
 
-    def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
+    def predict(self, batch: FusionBatch, sampling: Sampling | None = None) -> Tensor:
         for _ in range(sampling.steps):
             if sampling.on_step:
                 sampling.on_step()
@@ -54,14 +55,14 @@ class Hungry(Toy):
     patches: ClassVar[int] = 2
     side: ClassVar[int] = 100
 
-    def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
+    def predict(self, batch: FusionBatch, sampling: Sampling | None = None) -> Tensor:
         count, _, rows, _ = batch.target.shape
         if count > self.patches or rows > self.side:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return super().predict(batch, sampling)
 
 
-def use(monkeypatch: pytest.MonkeyPatch, network: type[Network] = Toy) -> None:
+def use(monkeypatch: pytest.MonkeyPatch, network: type[FusionNetwork] = Toy) -> None:
     """Let checkpoints of EDCSTFN be of this network."""
     for module in (_checkpoint, _import):
         monkeypatch.setattr(module, "network_class", lambda name: network)

@@ -20,7 +20,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from stfusion.networks._network import Batch, Form, Layout, Network, Sampling, Stage, known
+from stfusion.networks._batch import FusionBatch, known
+from stfusion.networks._network import Form, FusionNetwork, Layout, Sampling, Stage
 from stfusion.networks._normalisation import Normalisation
 from stfusion.training._devices import connect
 from stfusion.training._progress import Progress, Record
@@ -35,7 +36,7 @@ torch.set_num_threads(1)
 BANDS, SIDE = 2, 16
 
 
-class Toy(Network):
+class Toy(FusionNetwork):
     """A convolution that predicts, and a critic that says how far a pixel is from the truth."""
 
     id = "edcstfn"
@@ -48,14 +49,14 @@ class Toy(Network):
         self.critic = nn.Conv2d(form.bands, 1, 1)
         self.clamped = 0
 
-    def _output(self, batch: Batch) -> Tensor:
+    def _output(self, batch: FusionBatch) -> Tensor:
         output: Tensor = self.net(torch.cat([*batch.fine, *batch.coarse, batch.target], 1))
         return output
 
-    def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
+    def predict(self, batch: FusionBatch, sampling: Sampling | None = None) -> Tensor:
         return self.finish(self._output(batch), batch)
 
-    def forward(self, part: str, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, part: str, batch: FusionBatch) -> dict[str, Tensor]:
         error = self.judged(self.predict(batch), batch) - known(batch.truth)
         if part == "critic":
             error = error.detach()
@@ -76,29 +77,29 @@ class Toy(Network):
 class Even(Toy):
     """The same without noise, so that a batch can be divided."""
 
-    def forward(self, part: str, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, part: str, batch: FusionBatch) -> dict[str, Tensor]:
         self.eval()
         return super().forward(part, batch)
 
 
-def images(*place: int, items: int = 1) -> Batch:
+def images(*place: int, items: int = 1) -> FusionBatch:
     """Random images of a place, the truth being a mixture of them."""
     rng = np.random.default_rng(place)
     fine, coarse, target = (
         torch.from_numpy(rng.random((items, BANDS, SIDE, SIDE), np.float32)) for _ in range(3)
     )
-    return Batch((fine,), (coarse,), target, truth=0.5 * fine + 0.5 * (target - coarse) + 0.1)
+    return FusionBatch((fine,), (coarse,), target, truth=0.5 * fine + 0.5 * (target - coarse) + 0.1)
 
 
-def joined(batches: list[Batch]) -> Batch:
+def joined(batches: list[FusionBatch]) -> FusionBatch:
     """Batches as one."""
-    return Batch(
+    return FusionBatch(
         (torch.cat([batch.fine[0] for batch in batches]),), (torch.cat([batch.coarse[0] for batch in batches]),),
-        torch.cat([batch.target for batch in batches]), torch.cat([known(batch.truth) for batch in batches]),
+        torch.cat([batch.target for batch in batches]), truth=torch.cat([known(batch.truth) for batch in batches]),
     )
 
 
-def batch(epoch: int, step: int, size: int = 4, rank: int = 0, world: int = 1) -> Batch:
+def batch(epoch: int, step: int, size: int = 4, rank: int = 0, world: int = 1) -> FusionBatch:
     """The share of a process of the batch of a step, of ``size`` samples for each process."""
     return joined([images(epoch, step, item) for item in range(rank, size * world, world)])
 
@@ -157,7 +158,7 @@ class Notes:
     def warned(self, sentence: str) -> None:
         self.warnings.append(sentence)
 
-    def improved(self, network: Network, record: Record) -> None:
+    def improved(self, network: FusionNetwork, record: Record) -> None:
         self.improvements.append(record)
         self.best = {name: value.clone() for name, value in network.net.state_dict().items()}
 
@@ -170,7 +171,7 @@ class Notes:
         self.scores.append(scores)
 
 
-def trainer(network: Network | None = None, notes: Notes | None = None, **settings: object) -> Trainer:
+def trainer(network: FusionNetwork | None = None, notes: Notes | None = None, **settings: object) -> Trainer:
     """A training of the toy on the processor."""
     torch.manual_seed(7)
     fabric = connect("cpu", "float32")

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stfusion.networks._batch import FusionBatch, known
 from stfusion.networks._layers import Conv3, squared_error
-from stfusion.networks._network import Batch, Form, Stage, known
+from stfusion.networks._network import Form, Stage
 
 #: Channels at the four scales, fine to coarse.
 _WIDTHS = {"published": (16, 32, 64, 128), "small": (8, 16, 32, 64)}
@@ -62,7 +63,7 @@ class Autoencoder(nn.Module):
         return levels
 
 
-def reconstruction(autoencoder: Autoencoder, batch: Batch) -> dict[str, Tensor]:
+def reconstruction(autoencoder: Autoencoder, batch: FusionBatch) -> dict[str, Tensor]:
     """The loss by which the auto-encoder learns: the error of the fine images of all dates, reconstructed."""
     images = (*batch.fine, known(batch.truth))
     errors = [squared_error(autoencoder.reconstructed(image), image, batch.valid) for image in images]

@@ -1,20 +1,21 @@
-"""What the diffusion networks of fusion have in common: a network that takes the noise out of the fine image."""
+"""What diffusion networks have in common: a network that takes the noise out of the image that is wanted."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from stfusion.networks._batch import Batch
 from stfusion.networks._diffusion import Objective, Schedule, noised, sample
-from stfusion.networks._network import Batch, Network, Sampling
+from stfusion.networks._network import Network, Sampling
 
 
 class Denoiser(Network):
-    """A fusion network that draws the fine image, or its residual, from noise.
+    """A network that draws the image, or its residual, from noise.
 
     The noise of ``schedule`` is put on what is wanted, clipped to -1..1; the network is trained to give the
     ``objective`` with the smallest absolute error. With ``by_level`` it is told the level of the noise, and trained on
@@ -28,11 +29,11 @@ class Denoiser(Network):
     by_level: ClassVar[bool] = False
 
     @abstractmethod
-    def given(self, batch: Batch) -> Callable[[Tensor, Tensor], Tensor]:
+    def given(self, batch: Any) -> Callable[[Tensor, Tensor], Tensor]:
         """The network with the images of a batch: what it makes of noisy images at steps, or levels, (n,)."""
 
     def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
-        """A fine image as drawn by ``sampling``."""
+        """An image as drawn by ``sampling``."""
         if sampling is None:
             raise ValueError("a diffusion model needs to be told how to draw an image")
         network = self.given(batch)

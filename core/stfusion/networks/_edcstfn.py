@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stfusion.networks._autoencoder import AUTOENCODER, Autoencoder, reconstruction
+from stfusion.networks._batch import FusionBatch, known
 from stfusion.networks._layers import Conv3, damp, frozen
 from stfusion.networks._losses import ms_ssim
-from stfusion.networks._network import Batch, Form, Layout, Network, Sampling, Stage, known
+from stfusion.networks._network import Form, FusionNetwork, Layout, Sampling, Stage
 
 #: Channels of the encoders' layers; the decoder has them the other way round.
 _WIDTHS = {"published": (32, 64, 128), "small": (12, 24, 48)}
@@ -54,7 +55,7 @@ class EncoderDecoder(nn.Module):
         return result
 
 
-class Edcstfn(Network):
+class Edcstfn(FusionNetwork):
     """EDCSTFN from one pair or between two.
 
     In training every pair is decoded and judged for itself. A prediction decodes the features of both pairs mixed, by
@@ -78,11 +79,11 @@ class Edcstfn(Network):
         if form.target == "residual":
             damp(self.net.decoder[-1])
 
-    def _features(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+    def _features(self, batch: FusionBatch) -> list[tuple[Tensor, Tensor]]:
         pairs = zip(batch.coarse, batch.fine, strict=True)
         return [self.net.features(coarse, fine, batch.target) for coarse, fine in pairs]
 
-    def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
+    def predict(self, batch: FusionBatch, sampling: Sampling | None = None) -> Tensor:
         """The fine image, of two pairs from their features mixed."""
         sums, changes = zip(*self._features(batch), strict=True)
         mixed = sums[0]
@@ -92,7 +93,7 @@ class Edcstfn(Network):
             mixed = sums[1].lerp_(mixed, two.div_(one.add_(two)))
         return self.finish(self.net(mixed), batch)
 
-    def forward(self, part: str, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, part: str, batch: FusionBatch) -> dict[str, Tensor]:
         """Errors of values, of features and of structure, the mean of the pairs; or those of the auto-encoder."""
         if part == "autoencoder":
             return reconstruction(self.autoencoder, batch)

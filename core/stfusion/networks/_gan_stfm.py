@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from stfusion.networks._autoencoder import AUTOENCODER, Autoencoder, feature_errors, reconstruction
+from stfusion.networks._batch import FusionBatch, known
 from stfusion.networks._layers import BatchNorm, Conv3, frozen
 from stfusion.networks._losses import ms_ssim
-from stfusion.networks._network import Batch, Form, Layout, Network, Sampling, Stage, known
+from stfusion.networks._network import Form, FusionNetwork, Layout, Sampling, Stage
 
 #: Channels of the four blocks of the encoder; the decoder has them the other way round.
 _WIDTHS = {"published": (16, 32, 64, 128), "small": (8, 16, 32, 64)}
@@ -179,7 +180,7 @@ class Critic(nn.Module):
         return torch.stack(scores).mean(0)
 
 
-class GanStfm(Network):
+class GanStfm(FusionNetwork):
     """GAN-STFM. It has no coarse image of the pair, and therefore no base that a residual could be added to.
 
     The discriminators learn to give 1 to true and 0 to predicted images (least squares), the generator to be given 1,
@@ -203,12 +204,12 @@ class GanStfm(Network):
         self.critic = Critic(form.bands, form.size)
         self.autoencoder = Autoencoder(form)
 
-    def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
+    def predict(self, batch: FusionBatch, sampling: Sampling | None = None) -> Tensor:
         """The fine image of the target date."""
         image: Tensor = self.net(batch.target, batch.fine[0])
         return image
 
-    def forward(self, part: str, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, part: str, batch: FusionBatch) -> dict[str, Tensor]:
         """The losses of the auto-encoder, of the discriminators ("critic") or of the generator ("net")."""
         if part == "autoencoder":
             return reconstruction(self.autoencoder, batch)
@@ -232,7 +233,7 @@ class GanStfm(Network):
             "adversarial": _ADVERSARIAL * (opinion - 1).square().mean(),
         }
 
-    def _opinion(self, image: Tensor, batch: Batch) -> Tensor:
+    def _opinion(self, image: Tensor, batch: FusionBatch) -> Tensor:
         scores: Tensor = self.critic(torch.cat((image, batch.target), 1))
         return scores
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -118,7 +118,7 @@ def recognise(name: str, state: Mapping[str, Tensor], path: Path) -> Network:
         None fits; the sentence says where the one that is nearest differs.
     """
     missed: dict[Form, int] = {}
-    for form in _forms(name):
+    for form in (form for bands in _BANDS for form in network_class(name).forms(bands)):
         with torch.device("meta"):
             expected = network_class(name)(form).net.state_dict()
         missed[form] = sum(key not in state or state[key].shape != value.shape for key, value in expected.items())
@@ -128,11 +128,3 @@ def recognise(name: str, state: Mapping[str, Tensor], path: Path) -> Network:
     own = nearest.net.state_dict()
     fill(nearest, {key: value for key, value in state.items() if key in own}, path)
     return nearest
-
-
-def _forms(name: str) -> Iterator[Form]:
-    size: Literal["published", "small"]
-    for size in ("published", "small"):
-        for pairs in network_class(name).pairs:
-            for bands in _BANDS:
-                yield Form(bands=bands, pairs=pairs, size=size)

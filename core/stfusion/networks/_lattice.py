@@ -17,10 +17,10 @@ from stfusion.raster.source import Array, Box
 def starts(length: int, layout: Layout) -> list[int]:
     """First pixels of the patches along a side of the image; they may lie before it, by the margin.
 
-    Every pixel lies in the inner part of a patch. The last patch ends a margin after the image, so that only an image
-    smaller than a patch has to be continued farther.
+    Every pixel lies in the inner part of a patch. The last patch ends a margin after the image, to the next step, so
+    that only an image smaller than a patch has to be continued farther.
     """
-    last = length + layout.margin - layout.patch
+    last = -(-(length + layout.margin - layout.patch) // layout.step) * layout.step
     step = layout.patch - 2 * layout.margin - layout.ramp
     if last <= -layout.margin:
         return [-layout.margin]

@@ -1,7 +1,7 @@
-"""What every fusion network is: what it takes, its parts, what each of them learns by, and what it predicts.
+"""What every network is: what it takes, its parts, what each of them learns by, and what it predicts.
 
 A network is a ``torch.nn.Module`` that knows its own recipe: the trainer asks it for the losses and the optimiser of
-its parts, the fusion asks it for predictions, and neither knows which network it is.
+its parts, the fusion or the sharpening asks it for predictions, and neither knows which network it is.
 """
 
 from __future__ import annotations
@@ -9,20 +9,17 @@ from __future__ import annotations
 import importlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from stfusion.networks._batch import Batch, FusionBatch, SharpeningBatch, known, weighted
 
 #: How a diffusion model gets from noise to an image.
 Sampler = Literal["ddim", "ddpm", "dpm-solver++"]
-
-#: Side, in fine pixels, of the neighbourhood in which the change since a pair is averaged for its weight; and what is
-#: added to the change, in normalised units (spec. of the temporal weights of ESTARFM).
-_WEIGHT_WINDOW, _SMALLEST_CHANGE = 31, 1e-4
 
 
 @dataclass(frozen=True)
@@ -30,8 +27,12 @@ class Form:
     """The form that a network is built in: what its checkpoint has to say for it to be built again.
 
     ``size`` "published" has the parameter count of the paper or the public code, "small" is for training on a
-    processor. ``target`` is what the network itself gives: the fine "image", or the "residual" that is missing in the
-    sum of the fine image and the coarse change, divided by ``residual_scale`` (in normalised units).
+    processor. ``target`` is what the network itself gives: the "image", or the "residual" that is missing in the best
+    guess without a network (the base of its batch), divided by ``residual_scale`` (in normalised units).
+
+    ``pairs`` are those of a fusion. Of a sharpening, ``pan_bands`` are the bands of the panchromatic image, ``ratio``
+    its pixels along one of the multispectral image (0: the network takes any), and ``code`` names the public code
+    whose variant of the network it is, where that is not the usual one.
     """
 
     bands: int = 6
@@ -39,71 +40,9 @@ class Form:
     size: Literal["published", "small"] = "published"
     target: Literal["image", "residual"] = "image"
     residual_scale: float = 1.0
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Images of n places on the fine grid, each (n, bands, rows, columns), normalised and without NaN.
-
-    ``fine`` and ``coarse`` have one image for every pair (``coarse`` is empty for a network that needs none),
-    ``target`` is the coarse and ``truth`` the fine image of the target date. ``valid`` (n, 1, rows, columns) says
-    where all images were valid; what was not is filled, and takes no part in the losses.
-    """
-
-    fine: tuple[Tensor, ...]
-    coarse: tuple[Tensor, ...]
-    target: Tensor
-    truth: Tensor | None = None
-    valid: Tensor | None = None
-
-    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """The batch with every image changed, such as moved to a device; ``valid`` too."""
-        return replace(
-            self,
-            fine=tuple(map(change, self.fine)),
-            coarse=tuple(map(change, self.coarse)),
-            target=change(self.target),
-            truth=None if self.truth is None else change(self.truth),
-            valid=None if self.valid is None else change(self.valid),
-        )
-
-    def singly(self) -> list[Batch]:
-        """The batch once for each pair, with that pair alone."""
-        return [replace(self, fine=(fine,), coarse=(coarse,))
-                for fine, coarse in zip(self.fine, self.coarse, strict=True)]
-
-    def base(self) -> Tensor:
-        """The fine image plus the coarse change; of two pairs, weighted by how little changed since each.
-
-        Every value depends on its surroundings of 15 pixels only, so that tiles meet.
-        """
-        if not self.coarse:
-            raise ValueError("a network without coarse images of the pairs gives an image, not a residual")
-        images = [fine + (self.target - coarse) for fine, coarse in zip(self.fine, self.coarse, strict=True)]
-        if len(images) == 1:
-            return images[0]
-        return weighted(images, [self.target - coarse for coarse in self.coarse])
-
-
-def weighted(images: list[Tensor], changes: list[Tensor], decisive: float = math.inf) -> Tensor:
-    """Two images of one date mixed by how little changed, around every pixel, since the pair that each stems from.
-
-    The weights are inverse to the mean of the absolute ``changes`` in a window of 31 pixels, band by band. Where these
-    means differ by more than ``decisive``, in normalised units, only the image with the smaller one counts
-    (Huang and Song 2012, the rule for their weights).
-    """
-    one, two = (_mean_around(change.abs()) for change in changes)
-    weight = (two + _SMALLEST_CHANGE) / (one + two + 2 * _SMALLEST_CHANGE)
-    weight = torch.where(one - two > decisive, 0.0, torch.where(two - one > decisive, 1.0, weight))
-    return torch.lerp(images[1], images[0], weight)
-
-
-def _mean_around(values: Tensor) -> Tensor:
-    for window in ((_WEIGHT_WINDOW, 1), (1, _WEIGHT_WINDOW)):
-        values = functional.avg_pool2d(
-            values, window, stride=1, padding=(window[0] // 2, window[1] // 2), count_include_pad=False
-        )
-    return values
+    pan_bands: int = 1
+    ratio: int = 0
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,28 +77,34 @@ class Layout:
 
     ``patch`` is the side of a patch, a multiple of ``multiple``. Pixels nearer than ``margin`` to its edge are not
     used, over the next ``ramp`` pixels neighbouring patches are blended: 0 where every pixel depends on its
-    surroundings of ``margin`` pixels only, so that the patches agree exactly.
+    surroundings of ``margin`` pixels only, so that the patches agree exactly. Patches begin at multiples of ``step``
+    pixels.
     """
 
     patch: int
     margin: int
     ramp: int
     multiple: int = 1
+    step: int = 1
+
+    def stepping(self, step: int) -> Layout:
+        """The layout with all of its lengths multiples of a step, at which the patches begin."""
+        multiple = math.lcm(self.multiple, step)
+        margin, ramp = (-(-length // step) * step for length in (self.margin, self.ramp))
+        return Layout(-(-self.patch // multiple) * multiple, margin, ramp, multiple, step)
 
 
 class Network(nn.Module, ABC):
-    """A fusion network with its recipe.
+    """A network with its recipe.
 
     ``net`` is what predicts, and what a checkpoint keeps, under the names of the public code. ``symmetric`` says
-    whether images are scaled to -1..1 (else to 0..1). ``pairs`` are the numbers of pairs that it can be built for,
-    ``targets`` the forms' targets; ``channels_last`` whether a processor is faster with the channels as the last
-    axis, and ``pixel_bytes`` the memory that a prediction takes for every pixel of a patch, in the published size.
+    whether images are scaled to -1..1 (else to 0..1). ``targets`` are the forms' targets that it can be built for;
+    ``channels_last`` says whether a processor is faster with the channels as the last axis, and ``pixel_bytes`` the
+    memory that a prediction takes for every pixel of a patch, in the published size.
     """
 
     id: ClassVar[str]
-    pairs: ClassVar[tuple[int, ...]] = (1,)
     targets: ClassVar[tuple[str, ...]] = ("image", "residual")
-    needs_coarse: ClassVar[bool] = True
     symmetric: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False
     channels_last: ClassVar[bool] = False
@@ -171,18 +116,17 @@ class Network(nn.Module, ABC):
 
     def __init__(self, form: Form) -> None:
         super().__init__()
-        if form.pairs not in self.pairs:
-            raise ValueError(f"{self.id} is built for {' or '.join(map(str, self.pairs))} pairs, not for {form.pairs}")
         if form.target not in self.targets:
             raise ValueError(f"{self.id} gives an {self.targets[0]}; it has no form that gives a {form.target}")
         self.form = form
 
+    # Each kind of network says which batch it takes.
     @abstractmethod
-    def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
-        """The fine image of the target date (n, bands, rows, columns); ``sampling`` is given to diffusion models."""
+    def predict(self, batch: Any, sampling: Sampling | None = None) -> Tensor:
+        """The image that is asked for (n, bands, rows, columns); ``sampling`` is given to diffusion models."""
 
     @abstractmethod
-    def forward(self, part: str, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, part: str, batch: Any) -> dict[str, Tensor]:
         """The losses of a part on a batch with its truth, scalars by name; their sum is what the part minimises."""
 
     @abstractmethod
@@ -194,6 +138,25 @@ class Network(nn.Module, ABC):
         """Whether the network can be given patches with this side."""
         return side % cls.layout.multiple == 0
 
+    @classmethod
+    def forms(cls, bands: int) -> Iterator[Form]:
+        """The forms that a checkpoint of public code may have, the likely ones first."""
+        yield Form(bands=bands)
+        yield Form(bands=bands, size="small")
+
+    def laid_out(self) -> Layout:
+        """How a scene is cut into patches for this network."""
+        return self.layout
+
+    def suited(self, batch: Any) -> Batch:
+        """A batch of a training without what this network does not take."""
+        suited: Batch = batch
+        return suited
+
+    def whole(self, batch: Any, sampling: Sampling | None = None) -> Tensor:
+        """The prediction of a batch of a scene, which may have more than the network takes at once."""
+        return self.predict(batch, sampling)
+
     def evaluations(self, sampling: Sampling) -> int:
         """How often a prediction asks the network: once, or in every step of a diffusion model."""
         return sampling.steps if self.stochastic else 1
@@ -202,7 +165,7 @@ class Network(nn.Module, ABC):
         """What follows a step of a part's optimiser, such as the clipping of weights; mostly nothing."""
 
     def finish(self, output: Tensor, batch: Batch) -> Tensor:
-        """The fine image that an output of the network stands for."""
+        """The image that an output of the network stands for."""
         if self.form.target == "image":
             return output
         return batch.base() + output * self.form.residual_scale
@@ -219,11 +182,64 @@ class Network(nn.Module, ABC):
         return image if batch.valid is None else torch.where(batch.valid, image, known(batch.truth))
 
 
-def known(truth: Tensor | None) -> Tensor:
-    """The truth of a batch for training, which has one."""
-    if truth is None:
-        raise ValueError("a batch without truth cannot be learnt from")
-    return truth
+class FusionNetwork(Network):
+    """A network that predicts the fine image of the target date.
+
+    ``pairs`` are the numbers of pairs that it can be built for.
+    """
+
+    pairs: ClassVar[tuple[int, ...]] = (1,)
+    needs_coarse: ClassVar[bool] = True
+
+    def __init__(self, form: Form) -> None:
+        super().__init__(form)
+        if form.pairs not in self.pairs:
+            raise ValueError(f"{self.id} is built for {' or '.join(map(str, self.pairs))} pairs, not for {form.pairs}")
+
+    @classmethod
+    def forms(cls, bands: int) -> Iterator[Form]:
+        """The forms that a checkpoint of public code may have, with every number of pairs."""
+        for form in super().forms(bands):
+            for pairs in cls.pairs:
+                yield replace(form, pairs=pairs)
+
+    def suited(self, batch: FusionBatch) -> FusionBatch:
+        """The batch, without the coarse images of the pairs where the network needs none."""
+        return batch if self.needs_coarse else replace(batch, coarse=())
+
+    @abstractmethod
+    def predict(self, batch: FusionBatch, sampling: Sampling | None = None) -> Tensor:
+        """The fine image of the target date (n, bands, rows, columns)."""
+
+    def whole(self, batch: FusionBatch, sampling: Sampling | None = None) -> Tensor:
+        """The prediction; where there are two pairs and the network takes one, those from each of them mixed."""
+        if len(batch.coarse) <= self.form.pairs:
+            return self.predict(batch, sampling)
+        images = [self.predict(one, sampling) for one in batch.singly()]
+        return weighted(images, [batch.target - coarse for coarse in batch.coarse])
+
+
+class SharpeningNetwork(Network):
+    """A network that makes a multispectral image as sharp as a panchromatic one.
+
+    One that ``needs_multispectral`` gets that image in its own pixels too, and is built for a ratio
+    (``form.ratio``); others take any.
+    """
+
+    needs_multispectral: ClassVar[bool] = False
+
+    def __init__(self, form: Form) -> None:
+        super().__init__(form)
+        if self.needs_multispectral and form.ratio < 2:
+            raise ValueError(f"{self.id} is built for a ratio of 2 or more, not for {form.ratio}")
+
+    @abstractmethod
+    def predict(self, batch: SharpeningBatch, sampling: Sampling | None = None) -> Tensor:
+        """The sharpened image (n, bands, rows, columns)."""
+
+    def laid_out(self) -> Layout:
+        """Patches of whole multispectral pixels where the network needs these."""
+        return self.layout.stepping(self.form.ratio) if self.needs_multispectral else self.layout
 
 
 def parameter_count(module: nn.Module) -> int:
@@ -234,4 +250,12 @@ def parameter_count(module: nn.Module) -> int:
 def network_class(name: str) -> type[Network]:
     """The class of a network by its id; ``networks/_<id>.py`` names it ``NETWORK``."""
     found: type[Network] = importlib.import_module(f"stfusion.networks._{name}").NETWORK
+    return found
+
+
+def fusion_class(name: str) -> type[FusionNetwork]:
+    """The class of a network for fusion by its id."""
+    found = network_class(name)
+    if not issubclass(found, FusionNetwork):
+        raise ValueError(f"{name} is no network for fusion")
     return found

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stfusion.networks._adversarial import Critic, adversarial_loss, branch, critic_losses, through
+from stfusion.networks._batch import FusionBatch, known
 from stfusion.networks._layers import damp, squared_error
-from stfusion.networks._network import Batch, Form, Layout, Network, Sampling, Stage, known
+from stfusion.networks._network import Form, FusionNetwork, Layout, Sampling, Stage
 
 #: Channels, and residual blocks of the branches of the change, of the sensors and of the fine image.
 _SIZES = {"published": (64, (8, 4, 2)), "small": (24, (4, 2, 1))}
@@ -51,7 +52,7 @@ class Generator(nn.Module):
         return self.tail(of_all), self.temporal_change_tail(of_change)
 
 
-class Opgan(Network):
+class Opgan(FusionNetwork):
     """OPGAN from one pair, against a Wasserstein critic.
 
     It begins with a stage without the critic. Only the fine image is needed to predict; the change is an exercise.
@@ -77,11 +78,11 @@ class Opgan(Network):
         if form.target == "residual":
             damp(self.net.tail)
 
-    def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
+    def predict(self, batch: FusionBatch, sampling: Sampling | None = None) -> Tensor:
         """The fine image of the target date."""
         return self.finish(self.net(batch.coarse[0], batch.target, batch.fine[0]), batch)
 
-    def forward(self, part: str, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, part: str, batch: FusionBatch) -> dict[str, Tensor]:
         """The losses of the critic, or of the generator without ("warm_up") and with it ("net")."""
         truth = known(batch.truth)
         if part == "critic":

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from stfusion.errors import OutOfMemory
 from stfusion.networks import _noise
-from stfusion.networks._inputs import Inputs, Reader, as_batch
+from stfusion.networks._batch import Batch
+from stfusion.networks._inputs import Inputs, Reader
 from stfusion.networks._lattice import Strip, rows_of_patches
-from stfusion.networks._network import Batch, Layout, Network, Sampler, Sampling, weighted
+from stfusion.networks._network import Layout, Network, Sampler, Sampling
 from stfusion.protocol import in_words
 from stfusion.raster.source import Array, Box
 from stfusion.run import Context
@@ -114,7 +115,7 @@ class Predictor:
         TooLarge
             The memory of the device does not hold a single item.
         """
-        count = len(batch.target)
+        count = len(batch)
         while True:
             try:
                 parts = [self._part(batch, sampling, first) for first in range(0, count, self.batch)]
@@ -131,7 +132,7 @@ class Predictor:
     def _part(self, batch: Batch, sampling: Sampling | None, first: int) -> Tensor:
         part = slice(first, first + self.batch)
         images = batch.map(lambda image: image[part].to(self.device, memory_format=self._layout))
-        count = len(images.target)
+        count = len(images)
         if sampling is not None:
             noise = sampling.noise
             sampling = replace(
@@ -147,12 +148,7 @@ class Predictor:
     @torch.inference_mode()
     def _call(self, batch: Batch, sampling: Sampling | None, half: bool) -> Tensor:
         with self._precision(half):
-            if len(batch.coarse) <= self.network.form.pairs:
-                predicted: Tensor = self.network.predict(batch, sampling)
-            else:
-                images = [self.network.predict(one, sampling) for one in batch.singly()]
-                predicted = weighted(images, [batch.target - coarse for coarse in batch.coarse])
-        return predicted
+            return self.network.whole(batch, sampling)
 
     def _precision(self, half: bool) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.float16) if half else nullcontext()
@@ -182,7 +178,8 @@ def layout_that_fits(context: Context, network: Network, budget: int, smaller: i
     OutOfMemory
         Not even the smallest patch fits.
     """
-    layout, halved = network.layout, 0
+    whole = network.laid_out()
+    layout, halved = whole, 0
     while halved < smaller or layout.patch**2 * network.pixel_bytes > budget:
         side = layout.patch // 2 // layout.multiple * layout.multiple
         least = 2 * (layout.margin + layout.ramp) + layout.multiple
@@ -195,7 +192,7 @@ def layout_that_fits(context: Context, network: Network, budget: int, smaller: i
         layout, halved = replace(layout, patch=side), halved + 1
     if halved:
         context.reporter.warning(
-            f"The patches are {layout.patch} instead of {network.layout.patch} pixels wide, since memory is short; "
+            f"The patches are {layout.patch} instead of {whole.patch} pixels wide, since memory is short; "
             + ("the result is the same." if layout.ramp == 0 else "the result may differ a little.")
         )
     return layout
@@ -249,10 +246,10 @@ def _moments(predictor: Predictor, inputs: Sequence[Inputs], bands: int, drawing
     """Mean, and of several samples the standard deviation, of predictions: (n, bands or twice them, rows, columns)."""
     single = predictor.network.form.bands == 1
     items = [(one, band) for one in inputs for band in (range(bands) if single else (None,))]
-    batch = as_batch(items)
+    batch = inputs[0].batch(items)
     drawn = []
     for sample in range(drawing.samples):
         sampling = predictor.sampling(drawing, sample, [one.box for one in inputs], bands)
-        drawn.append(predictor.run(batch, sampling).numpy().reshape(len(inputs), bands, *batch.target.shape[2:]))
+        drawn.append(predictor.run(batch, sampling).numpy().reshape(len(inputs), bands, *batch.shape[2:]))
     mean: Array = np.mean(drawn, axis=0)
     return mean if drawing.samples == 1 else np.concatenate([mean, np.std(drawn, axis=0, ddof=1)], axis=1)

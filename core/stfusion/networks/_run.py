@@ -12,7 +12,7 @@ from stfusion.errors import UserError
 from stfusion.fusion._scene import Scene, open_scene
 from stfusion.networks import _device
 from stfusion.networks._checkpoint import Checkpoint, load
-from stfusion.networks._inputs import Reader
+from stfusion.networks._inputs import FusionReader, Reader
 from stfusion.networks._lattice import rows_of_patches
 from stfusion.networks._network import Layout, Network, Sampler
 from stfusion.networks._normalisation import Normalisation, from_samples, sample_of
@@ -39,7 +39,7 @@ def run(context: Context) -> dict[str, Any]:
         network = checkpoint.build()
         fine, coarse = images_of_pairs(context, scene, network, checkpoint)
         scaling = _scaling(context, checkpoint, network, scene, [*fine, *coarse])
-        reader = Reader(scene, fine, coarse, scaling)
+        reader = FusionReader(scene, fine, coarse, scaling)
         tags = provenance(context, scene.target.source.date) | {"STF_CHECKPOINT": checkpoint.path.name}
         with ExitStack() as files:
             outputs = {

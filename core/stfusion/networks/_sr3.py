@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stfusion.networks._batch import FusionBatch
 from stfusion.networks._denoiser import Denoiser
 from stfusion.networks._diffusion import Schedule
-from stfusion.networks._network import Batch, Form, Layout
+from stfusion.networks._network import Form, FusionNetwork, Layout
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ class SR3UNet(nn.Module):
         return result
 
 
-class SR3(Denoiser):
+class SR3(Denoiser, FusionNetwork):
     """SR3, which knows of the fine image of the pair only where its pixels lie."""
 
     id = "sr3"
@@ -211,7 +212,7 @@ class SR3(Denoiser):
         super().__init__(form)
         self.net = SR3UNet(form.bands, _PLANS[form.size])
 
-    def given(self, batch: Batch) -> Callable[[Tensor, Tensor], Tensor]:
+    def given(self, batch: FusionBatch) -> Callable[[Tensor, Tensor], Tensor]:
         """The network beside the coarse image of the target date."""
         return lambda noisy, level: self.net(noisy, level, batch.target)
 

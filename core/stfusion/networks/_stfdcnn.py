@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stfusion.networks._batch import FusionBatch, known, weighted
 from stfusion.networks._layers import ThreeLayers, damp, squared_error
-from stfusion.networks._network import Batch, Form, Layout, Network, Sampling, Stage, known, weighted
+from stfusion.networks._network import Form, FusionNetwork, Layout, Sampling, Stage
 
 #: Features and mapped features of both networks.
 _WIDTHS = {"published": (64, 32), "small": (24, 12)}
@@ -53,7 +54,7 @@ class TwoSteps(nn.Module):
         return self.sharpened(self.degraded(coarse))
 
 
-class Stfdcnn(Network):
+class Stfdcnn(FusionNetwork):
     """STFDCNN between two pairs.
 
     Every part learns from all three dates, since a step takes one image of one date. Training and use have the same
@@ -79,14 +80,14 @@ class Stfdcnn(Network):
         super().__init__(form)
         self.net = TwoSteps(form.bands, *_WIDTHS[form.size])
 
-    def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
+    def predict(self, batch: FusionBatch, sampling: Sampling | None = None) -> Tensor:
         """The mean of the modulated images of both pairs, weighted by how little changed since each."""
         # One after the other: at once they would take the memory three times.
         *transitions, target = (self.net(image) for image in (*batch.coarse, batch.target))
         images = [modulated(fine, one, target) for fine, one in zip(batch.fine, transitions, strict=True)]
         return weighted(images, [target - one for one in transitions], _DECISIVE)
 
-    def forward(self, part: str, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, part: str, batch: FusionBatch) -> dict[str, Tensor]:
         """The mean square error of a step, over the three dates."""
         coarse = torch.cat((*batch.coarse, batch.target))
         fine = torch.cat((*batch.fine, known(batch.truth)))

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stfusion.networks._batch import FusionBatch
 from stfusion.networks._denoiser import Denoiser
 from stfusion.networks._diffusion import Schedule
-from stfusion.networks._network import Batch, Form, Layout
+from stfusion.networks._network import Form, FusionNetwork, Layout
 
 #: Widths of the first level, and of all levels in relation to it.
 _SIZES: dict[str, tuple[int, tuple[int, ...]]] = {"published": (64, (1, 2, 4)), "small": (16, (1, 2, 4))}
@@ -148,7 +149,7 @@ def _up(width: int, to: int, last: bool, step_width: int) -> nn.ModuleList:
     return nn.ModuleList([ResBlock(to + width, to, step_width), grow])
 
 
-class STFDiff(Denoiser):
+class STFDiff(Denoiser, FusionNetwork):
     """STFDiff of one or two pairs, whose network estimates the fine image itself, or its residual."""
 
     id = "stfdiff"
@@ -168,7 +169,7 @@ class STFDiff(Denoiser):
             nn.init.normal_(self.net.final_conv.weight, std=1e-3)
             nn.init.zeros_(self.net.final_conv.bias)  # type: ignore[arg-type]
 
-    def given(self, batch: Batch) -> Callable[[Tensor, Tensor], Tensor]:
+    def given(self, batch: FusionBatch) -> Callable[[Tensor, Tensor], Tensor]:
         """The network beside the features of the clean images, found once for all steps."""
         known = self.net.clean(batch.fine, self._coarse(batch))
         return lambda noisy, step: self.net(noisy, step, known)
@@ -178,7 +179,7 @@ class STFDiff(Denoiser):
         used = [weights for name, weights in self.net.named_parameters() if not name.startswith("init_conv")]
         return torch.optim.Adam(used, 1e-3)
 
-    def _coarse(self, batch: Batch) -> tuple[Tensor, ...]:
+    def _coarse(self, batch: FusionBatch) -> tuple[Tensor, ...]:
         """The coarse images by date, the target's second."""
         first, *later = batch.coarse
         return (first, batch.target, *later)

@@ -22,8 +22,9 @@ from stfusion.networks._adversarial import (
     settled,
     through,
 )
+from stfusion.networks._batch import FusionBatch, known
 from stfusion.networks._layers import damp
-from stfusion.networks._network import Batch, Form, Layout, Network, Sampling, Stage, known
+from stfusion.networks._network import Form, FusionNetwork, Layout, Sampling, Stage
 
 #: Channels, and residual blocks of the branches of the coarse and of the fine images.
 _SIZES = {"published": (64, (16, 8)), "small": (24, (6, 3))}
@@ -69,7 +70,7 @@ class TwoSteps(nn.Module):
         self.second = Generator(form.bands, *_SIZES[form.size])
 
 
-class Stfgan(Network):
+class Stfgan(FusionNetwork):
     """STFGAN between two pairs, against a Wasserstein critic for each step.
 
     Intermediate images have pixels of 4, coarse ones of 16 fine pixels, whatever the ratio. The second step learns
@@ -102,21 +103,21 @@ class Stfgan(Network):
             damp(self.net.first.TBF_conv)
             damp(self.net.second.TBF_conv)
 
-    def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
+    def predict(self, batch: FusionBatch, sampling: Sampling | None = None) -> Tensor:
         """The fine image of the target date."""
         middle = reduced(batch)
         return self._second(batch, middle, self._first(middle))
 
-    def _first(self, middle: Batch) -> Tensor:
+    def _first(self, middle: FusionBatch) -> Tensor:
         before, after = middle.coarse
         coarse = cells(torch.cat((before, middle.target, after), 1))
         return self.finish(self.net.first(coarse, torch.cat(middle.fine, 1)), middle)
 
-    def _second(self, batch: Batch, middle: Batch, image: Tensor) -> Tensor:
+    def _second(self, batch: FusionBatch, middle: FusionBatch, image: Tensor) -> Tensor:
         before, after = middle.fine
         return self.finish(self.net.second(torch.cat((before, image, after), 1), torch.cat(batch.fine, 1)), batch)
 
-    def forward(self, part: str, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, part: str, batch: FusionBatch) -> dict[str, Tensor]:
         """The losses of a step's critic, or of its generator without and with it."""
         step, _, role = part.partition("_")
         middle = reduced(batch)
@@ -152,7 +153,7 @@ def cells(image: Tensor) -> Tensor:
     return functional.avg_pool2d(image, _STEP)
 
 
-def reduced(batch: Batch) -> Batch:
+def reduced(batch: FusionBatch) -> FusionBatch:
     """A batch at a quarter of its resolution; a cell is valid where all its pixels are."""
     smaller = replace(batch, valid=None).map(cells)
     return smaller if batch.valid is None else replace(smaller, valid=cells(batch.valid.float()) == 1)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stfusion.networks._batch import FusionBatch, known, weighted
 from stfusion.networks._layers import ThreeLayers, damp
-from stfusion.networks._network import Batch, Form, Layout, Network, Sampling, known, weighted
+from stfusion.networks._network import Form, FusionNetwork, Layout, Sampling
 
 #: Features and mapped features of both streams.
 _WIDTHS = {"published": (32, 16), "small": (16, 8)}
@@ -34,7 +35,7 @@ class TwoStreams(nn.Module):
         return self.DCNN_mapping_1(first), self.DCNN_mapping_2(second)
 
 
-class Stfnet(Network):
+class Stfnet(FusionNetwork):
     """StfNet between two pairs.
 
     As "residual" a stream gives what the fine change has beyond the coarse one, divided by the residual's scale.
@@ -56,7 +57,7 @@ class Stfnet(Network):
             for stream in (self.net.DCNN_mapping_1, self.net.DCNN_mapping_2):
                 damp(stream.reconstruction_layer)
 
-    def images(self, batch: Batch) -> list[Tensor]:
+    def images(self, batch: FusionBatch) -> list[Tensor]:
         """The target image from each pair."""
         (before, after), (fine_before, fine_after) = batch.coarse, batch.fine
         changes = (batch.target - before, after - batch.target)
@@ -68,11 +69,11 @@ class Stfnet(Network):
             given = tuple(change + scale * rest for change, rest in zip(changes, given, strict=True))
         return [fine_before + given[0], fine_after - given[1]]
 
-    def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
+    def predict(self, batch: FusionBatch, sampling: Sampling | None = None) -> Tensor:
         """The mean of the images from both pairs, weighted by how little changed since each."""
         return weighted(self.images(batch), [batch.target - coarse for coarse in batch.coarse], _DECISIVE)
 
-    def forward(self, part: str, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, part: str, batch: FusionBatch) -> dict[str, Tensor]:
         """Mean square errors of both changes, and of their sum: the change from pair to pair, which is known."""
         first, second = (self.judged(image, batch) for image in self.images(batch))
         truth = known(batch.truth)

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stfusion.networks._batch import FusionBatch, known
 from stfusion.networks._losses import charbonnier, ms_ssim
-from stfusion.networks._network import Batch, Form, Layout, Network, Sampling, known
+from stfusion.networks._network import Form, FusionNetwork, Layout, Sampling
 from stfusion.networks._windows import WINDOW, attention_mask, joined, parted, position_index
 
 #: Side of the images that the published network was made for, and how often the encoder halves them.
@@ -351,7 +352,7 @@ def _keep_mask(block: nn.Module, side: int, plan: Plan) -> None:
         block.register_buffer("attn_mask", attention_mask(side, side, bool(block.shifted), torch.device("cpu")))
 
 
-class SwinSTFM(Network):
+class SwinSTFM(FusionNetwork):
     """SwinSTFM of one pair."""
 
     id = "swinstfm"
@@ -374,11 +375,11 @@ class SwinSTFM(Network):
         """Whether windows cover such patches at every level."""
         return _fits(side)
 
-    def predict(self, batch: Batch, sampling: Sampling | None = None) -> Tensor:
+    def predict(self, batch: FusionBatch, sampling: Sampling | None = None) -> Tensor:
         """The fine image of the target date."""
         return self.finish(self.net(batch.coarse[0], batch.fine[0], batch.target), batch)
 
-    def forward(self, part: str, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, part: str, batch: FusionBatch) -> dict[str, Tensor]:
         """The error, and the dissimilarity over scales; both of the image, whatever the network itself gives."""
         image, truth = self.judged(self.predict(batch), batch), known(batch.truth)
         return {"charbonnier": charbonnier(image, truth), "ms_ssim": 1 - ms_ssim(image, truth, 2.0)}

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from stfusion.networks._network import Batch
+from stfusion.networks._batch import FusionBatch
 from stfusion.raster.source import Array
 from stfusion.training._data import TrainingData
 from stfusion.training._samples import Sample
@@ -18,14 +18,14 @@ from stfusion.training._samples import Sample
 Result = TypeVar("Result")
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
+def collate(samples: Sequence[Sample]) -> FusionBatch:
     """Samples as a batch of tensors on the processor."""
 
     def stacked(images: Sequence[Array]) -> torch.Tensor:
         return torch.from_numpy(np.stack(images))
 
     first = samples[0]
-    return Batch(
+    return FusionBatch(
         fine=tuple(stacked([sample.fine[pair] for sample in samples]) for pair in range(len(first.fine))),
         coarse=tuple(stacked([sample.coarse[pair] for sample in samples]) for pair in range(len(first.coarse))),
         target=stacked([sample.target for sample in samples]),
@@ -34,7 +34,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     )
 
 
-def batch(data: TrainingData, epoch: int, step: int, size: int, rank: int = 0, world: int = 1) -> Batch:
+def batch(data: TrainingData, epoch: int, step: int, size: int, rank: int = 0, world: int = 1) -> FusionBatch:
     """The batch of a step: ``size`` samples of one of ``world`` processes, which share the samples of the step."""
     first = step * size * world + rank
     return collate([data.draw(epoch, first + number * world) for number in range(size)])
@@ -42,19 +42,19 @@ def batch(data: TrainingData, epoch: int, step: int, size: int, rank: int = 0, w
 
 def batches(
     data: TrainingData, epoch: int, steps: range, size: int, rank: int = 0, world: int = 1, threads: int = 2
-) -> Iterator[Batch]:
+) -> Iterator[FusionBatch]:
     """The batches of some steps of an epoch in their order, loaded ahead by as many threads."""
     return _ahead(lambda step: batch(data, epoch, step, size, rank, world), steps, threads)
 
 
 def validation_batches(
     data: TrainingData, size: int, rank: int = 0, world: int = 1, threads: int = 2
-) -> Iterator[tuple[list[Sample], Batch]]:
+) -> Iterator[tuple[list[Sample], FusionBatch]]:
     """All validation samples of a process with the batches they make up, in their order; the last may be smaller."""
     numbers = range(rank, len(data.validation), world)
     parts = [numbers[first : first + size] for first in range(0, len(numbers), size)]
 
-    def load(part: range) -> tuple[list[Sample], Batch]:
+    def load(part: range) -> tuple[list[Sample], FusionBatch]:
         samples = [data.held(number) for number in part]
         return samples, collate(samples)
 

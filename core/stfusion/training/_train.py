@@ -15,8 +15,9 @@ from lightning_fabric import Fabric
 from stfusion import __version__
 from stfusion.errors import UserError
 from stfusion.networks import _device
+from stfusion.networks._batch import Batch, known
 from stfusion.networks._checkpoint import Card, Checkpoint, fill, load
-from stfusion.networks._network import Batch, Form, Network, known, network_class, parameter_count
+from stfusion.networks._network import Form, FusionNetwork, Network, fusion_class, parameter_count
 from stfusion.networks._normalisation import Normalisation
 from stfusion.networks._shared import shipped
 from stfusion.raster.tiles import bounded_gdal
@@ -57,7 +58,7 @@ class Order:
     of ``samples`` of an epoch).
     """
 
-    kind: type[Network]
+    kind: type[FusionNetwork]
     form: Form
     wanted: Wanted
     settings: Settings
@@ -74,7 +75,7 @@ def train(context: Context) -> dict[str, Any]:
         The data cannot be learnt from, an option does not suit the network, or the training failed.
     """
     options = context.options
-    kind = network_class(str(options["network"]))
+    kind = fusion_class(str(options["network"]))
     pairs, target = int(options["pairs"]) or kind.pairs[0], str(options["target"])
     if pairs not in kind.pairs:
         raise UserError(
@@ -121,7 +122,7 @@ def fine_tune(context: Context) -> dict[str, Any]:
         )
     start = load(path)
     card = start.card
-    kind = network_class(card.network)
+    kind = fusion_class(card.network)
     wanted = _wanted(context, kind, card.form, card.normalisation.kind == "scene")
     settings = replace(
         _settings(context), epochs=_MOST_EPOCHS, minutes=float(context.options["minutes"]), fit=True,
@@ -130,7 +131,7 @@ def fine_tune(context: Context) -> dict[str, Any]:
     return _run(context, Order(kind, card.form, wanted, settings, int(context.options["samples"]), start))
 
 
-def _wanted(context: Context, kind: type[Network], form: Form, per_band: bool) -> Wanted:
+def _wanted(context: Context, kind: type[FusionNetwork], form: Form, per_band: bool) -> Wanted:
     """What both trainings want of their data.
 
     Raises
@@ -262,20 +263,16 @@ class _Work:
 
         def drawn(epoch: int, steps: range) -> Generator[Batch, None, None]:
             for batch in batches(data, epoch, steps, settings.batch, rank, world, threads):
-                yield self._suited(batch)
+                yield self.network.suited(batch)
 
         def held() -> Iterator[tuple[Sequence[Sample], Batch]]:
             for samples, batch in validation_batches(data, settings.batch, rank, world, threads):
-                yield samples, self._suited(batch)
+                yield samples, self.network.suited(batch)
 
         validation = Validation(
             len(data.validation), held, self.context.job.seed, shown=tuple(self.watch.shown)
         )
         return Trainer(self.network, drawn, validation, settings, fabric, self.watch)
-
-    def _suited(self, batch: Batch) -> Batch:
-        """The batch as the network takes it."""
-        return batch if self.network.needs_coarse else replace(batch, coarse=())
 
     def go_on(self, trainer: Trainer, state: _state.State) -> None:
         """Go on from a state.

@@ -1,4 +1,4 @@
-"""The training of any fusion network: steps, learning rates, moving average, validation, early stop and resumption.
+"""The training of any network: steps, learning rates, moving average, validation, early stop and resumption.
 
 What a network learns by is its own affair (:class:`stfusion.networks._network.Network`): its losses, its optimisers,
 the parts that take turns and the stages that follow one another. Everything random within a step is drawn from a seed
@@ -21,7 +21,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from stfusion.networks._network import Batch, Network, Stage
+from stfusion.networks._batch import Batch
+from stfusion.networks._network import Network, Stage
 from stfusion.training._average import Average
 from stfusion.training._devices import lacks_memory, too_large
 from stfusion.training._progress import Progress, Record, Watcher
@@ -224,11 +225,11 @@ class Trainer:
                 self.settings.seed, progress.epoch, progress.step, number, self._fabric.global_rank
             ))
             try:
-                return self._gradients(part, batch, min(progress.pieces, len(batch.target)))
+                return self._gradients(part, batch, min(progress.pieces, len(batch)))
             except RuntimeError as error:
                 if not lacks_memory(error):
                     raise
-                count = len(batch.target)
+                count = len(batch)
                 if progress.pieces >= count or self._fabric.world_size > 1:
                     raise too_large(-(-count // progress.pieces), error) from error
             torch.cuda.empty_cache()
@@ -240,7 +241,7 @@ class Trainer:
 
     def _gradients(self, part: str, batch: Batch, pieces: int) -> dict[str, float]:
         self.network.zero_grad(set_to_none=True)
-        count, found = len(batch.target), defaultdict[str, float](float)
+        count, found = len(batch), defaultdict[str, float](float)
         bounds = [count * number // pieces for number in range(pieces + 1)]
         for first, last in pairwise(bounds):
             piece = self._moved(batch, slice(first, last))

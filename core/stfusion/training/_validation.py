@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stfusion.assessment._measure import Facts, Terms, conclude, measure
-from stfusion.networks._network import Batch, Network, Sampling
+from stfusion.networks._batch import Batch
+from stfusion.networks._network import Network, Sampling
 from stfusion.networks._normalisation import Normalisation
 from stfusion.raster.source import Array
 
@@ -92,7 +93,7 @@ class Validation:
 
     def _predict(self, network: Network, batch: Batch, numbers: Sequence[int], fabric: Fabric) -> Array:
         """The predictions (items, bands, rows, columns) of the samples of some numbers, normalised."""
-        shape = batch.target.shape[1:]
+        shape = batch.shape[1:]
 
         def noise(step: int) -> Tensor:
             fields = [np.random.default_rng((self.seed, number, step)) for number in numbers]
