@@ -38,10 +38,11 @@ def measure(name: str) -> Found:
     """Build a network and let it predict."""
     import torch
 
-    from stfusion.networks._network import Batch, Form, Sampling, network_class, parameter_count
+    from stfusion.networks._batch import FusionBatch
+    from stfusion.networks._network import Form, Sampling, fusion_class, parameter_count
 
     torch.manual_seed(0)
-    kind = network_class(name)
+    kind = fusion_class(name)
     network = kind(Form(bands=BANDS, pairs=kind.pairs[0])).eval()
     order = torch.channels_last if kind.channels_last else torch.contiguous_format
     network.to(memory_format=order)  # type: ignore[call-overload]
@@ -50,7 +51,8 @@ def measure(name: str) -> Found:
         return torch.rand(1, BANDS, SIDE, SIDE).contiguous(memory_format=order)
 
     pairs = range(network.form.pairs)
-    batch = Batch(tuple(image() for _ in pairs), tuple(image() for _ in pairs) if kind.needs_coarse else (), image())
+    coarse = tuple(image() for _ in pairs) if kind.needs_coarse else ()
+    batch = FusionBatch(tuple(image() for _ in pairs), coarse, image())
     noise = image()
     sampling = Sampling(lambda step: noise, steps=1) if kind.stochastic else None
     before, times = peak_memory_mb(), []
