@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stfusion.networks._batch import Batch, FusionBatch
+from stfusion.networks._batch import Batch, FusionBatch, SharpeningBatch
 from stfusion.networks._network import Form, Network, network_class
 
 # Patches as small as these are no work for several threads, which on a busy machine wait for one another.
@@ -34,6 +34,22 @@ def waves(count: int, bands: int, rows: int, columns: int, seed: int) -> Tensor:
     angle, phase = 6.3 * torch.rand((2, count, bands, 1, 1), generator=torch.Generator().manual_seed(seed))
     row, column = torch.arange(rows)[:, None], torch.arange(columns)
     return torch.sin((row * angle.sin() + column * angle.cos()) * 0.31 + phase)
+
+
+def sharpening_batch(
+    network: Network, count: int = 2, rows: int = 32, columns: int = 32, seed: int = 0
+) -> SharpeningBatch:
+    """Patches to sharpen, with their truth; the panchromatic image is the mean of its bands."""
+    form = network.form
+    size = (count, form.bands, rows, columns)
+    truth = 0.4 + 0.2 * field(*size, 12, seed) + 0.1 * waves(count, 1, rows, columns, seed + 1)
+    if network.symmetric:
+        truth = 2 * truth - 1
+    ratio = form.ratio or 4
+    coarse = functional.interpolate(truth, (-(-rows // ratio), -(-columns // ratio)), mode="area")
+    expanded = functional.interpolate(coarse, (rows, columns), mode="bilinear")
+    pan = truth.mean(1, keepdim=True).expand(-1, form.pan_bands, -1, -1)
+    return SharpeningBatch(pan, expanded, coarse if network.needs_multispectral else None, truth=truth)
 
 
 def batch_for(network: Network, count: int = 2, rows: int = 32, columns: int = 32, seed: int = 0) -> FusionBatch:

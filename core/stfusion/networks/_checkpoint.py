@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,10 +21,12 @@ from stfusion.errors import UserError
 from stfusion.networks._model_card import markdown
 from stfusion.networks._network import Form, Network, network_class, parameter_count
 from stfusion.networks._normalisation import Normalisation
-from stfusion.networks._shared import NETWORKS
+from stfusion.networks._shared import NETWORKS, SHARPENING
 
 SCHEMA = 1
 _CARD = "card"
+#: Values nearer to 0 are taken for it: processors are very slow with some of them, and no prediction depends on one.
+_TINY = 1e-30
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class Card:
     ``ratio`` has the smallest and the largest ratio of coarse to fine pixel size that it was trained for (0, 0:
     unknown), ``bands`` the names of its bands. ``data``, ``training`` and ``figures`` are plain values for JSON:
     places, dates and split; options, seeds and packages; RMSE and SSIM on validation by method, the network's own
-    under its id. ``limits`` are sentences. ``steps`` is what a diffusion model does best with.
+    under its id. ``limits`` are sentences. ``steps`` is what a diffusion model does best with. ``grid`` says where a
+    network of sharpening expects the interpolated image: in its place, or half a panchromatic pixel further down and to
+    the right, as the toolbox of the research code has it.
     """
 
     network: str
@@ -50,6 +54,7 @@ class Card:
     licence: str = ""
     steps: int = 10
     parameters: int = 0
+    grid: Literal["gis", "toolbox"] = "gis"
     schema: int = SCHEMA
 
     def to_json(self) -> str:
@@ -68,7 +73,7 @@ class Card:
         plain = json.loads(text)
         if plain["schema"] != SCHEMA:
             raise ValueError(f"schema {plain['schema']}, and this version reads schema {SCHEMA}")
-        if plain["network"] not in NETWORKS:
+        if plain["network"] not in (*NETWORKS, *SHARPENING):
             raise ValueError(f"the unknown network '{plain['network']}'")
         low, high = (float(value) for value in plain["ratio"])
         scaling = plain["normalisation"]
@@ -115,15 +120,13 @@ def fill(network: Network, state: Mapping[str, Tensor], path: Path) -> None:
     for name in [*own, *state]:
         if name not in state or name not in own:
             raise UserError(
-                f"'{path}' {'lacks' if name in own else 'has'} '{name}', which a network '{network.id}' of "
-                f"{network.form.bands} band(s) and {network.form.pairs} pair(s) "
+                f"'{path}' {'lacks' if name in own else 'has'} '{name}', which a {network} "
                 f"{'needs' if name in own else 'does not have'}; choose the network that the file was trained for."
             )
         if own[name].shape != state[name].shape:
             raise UserError(
-                f"'{path}' has '{name}' with the shape {tuple(state[name].shape)} and a network '{network.id}' of "
-                f"{network.form.bands} band(s) and {network.form.pairs} pair(s) has {tuple(own[name].shape)} there; "
-                "choose the network, bands and pairs that the file was trained for."
+                f"'{path}' has '{name}' with the shape {tuple(state[name].shape)} and a {network} has "
+                f"{tuple(own[name].shape)} there; choose the network and the bands that the file was trained for."
             )
     network.net.load_state_dict({name: value.to(own[name].dtype) for name, value in state.items()})
 
@@ -145,8 +148,16 @@ def save(path: Path, network: Network, card: Card, half: bool = False) -> None:
         os.replace(part, beside)
 
 
+def cleaned(value: Tensor) -> tuple[Tensor, int]:
+    """Values with those next to 0 set to it, and how many these are; others than real numbers as they are."""
+    if not value.is_floating_point():
+        return value, 0
+    tiny = (value.abs() < _TINY) & (value != 0)
+    return value.masked_fill(tiny, 0), int(tiny.count_nonzero())
+
+
 def _stored(value: Tensor, half: bool) -> Tensor:
-    value = value.detach().cpu().contiguous().clone()
+    value, _ = cleaned(value.detach().cpu().contiguous().clone())
     return value.half() if half and value.is_floating_point() else value
 
 

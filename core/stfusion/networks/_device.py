@@ -14,6 +14,8 @@ def find(context: Context) -> torch.device:
     The number of threads of torch is that of the job.
     """
     torch.set_num_threads(context.threads)
+    # Values next to 0, which training leaves behind, make a processor up to thirty times slower.
+    torch.set_flush_denormal(True)
     if context.job.device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     device, name = torch.device("cuda"), torch.cuda.get_device_name()

@@ -14,15 +14,15 @@ from torch import Tensor
 from stfusion import __version__
 from stfusion.errors import UserError
 from stfusion.folder import missing_folder
-from stfusion.networks._checkpoint import Card, fill, save
-from stfusion.networks._network import Form, Network, network_class
+from stfusion.networks._checkpoint import Card, cleaned, fill, save
+from stfusion.networks._network import Form, FusionNetwork, Network, network_class
 from stfusion.networks._normalisation import Normalisation
 from stfusion.run import Context
 
 #: Numbers of bands that are tried, the usual ones first.
 _BANDS = (6, 4, 3, 1, 7, 2, 5, *range(8, 17))
 #: What wraps the names of a network's values: a data-parallel wrapper, a trainer's attribute, an average's copy.
-_PREFIXES = r"^(?:module\.|ema_model\.|online_model\.|model\.|generator\.|net\.)+"
+_PREFIXES = r"^(?:module\.|_orig_mod\.|ema_model\.|online_model\.|model\.|generator\.|net\.)+"
 #: Entries of a file in which the values lie, the better first; the average is what public code predicts with.
 _ENTRIES = ("ema", "state_dict", "model", "params", "generator")
 
@@ -39,20 +39,23 @@ def run(context: Context) -> dict[str, Any]:
     options = context.options
     context.reporter.stage("Reading the checkpoint", 1, 1)
     state = read(path)
-    network = recognise(str(options["network"]), state, path)
-    unit, bands = float(options["unit"]), network.form.bands
     ratio = float(options["ratio"])
+    network = recognise(str(options["network"]), state, path, int(ratio))
+    unit, count = float(options["unit"]), network.scaled_bands
+    if not isinstance(network, FusionNetwork):
+        ratio = ratio or network.form.ratio
     half = unit / 2
     card = Card(
         network=network.id,
         form=network.form,
-        normalisation=Normalisation("stored", (half if network.symmetric else 0.0,) * bands,
-                                    (half if network.symmetric else unit,) * bands),
+        normalisation=Normalisation("stored", (half if network.symmetric else 0.0,) * count,
+                                    (half if network.symmetric else unit,) * count),
         ratio=(ratio, ratio),
         title=f"{path.name}, imported",
         bands=tuple(name.strip() for name in str(options["bands"]).split(",") if name.strip()),
         training={"Imported from": path.name, "Engine": f"stfusion {__version__}"},
         limits=("What it was trained on and how well it does is for the file's authors to say.",),
+        grid="toolbox" if options["grid"] == "toolbox" else "gis",
     )
     if not output.absolute().parent.is_dir():
         raise missing_folder(output)
@@ -60,9 +63,10 @@ def run(context: Context) -> dict[str, Any]:
         save(output, network, card)
     except OSError as error:
         raise UserError(f"'{output}' cannot be written ({error.strerror}); choose another folder.") from error
-    context.reporter.log(
-        f"'{path.name}' is a network '{network.id}' for {bands} band(s) and {network.form.pairs} pair(s)."
-    )
+    context.reporter.log(f"'{path.name}' is a {network}.")
+    tiny = sum(cleaned(value)[1] for value in state.values())
+    if tiny:
+        context.reporter.log(f"{tiny} values of '{path.name}' were so small that they were set to 0.")
     return {"output": str(output)}
 
 
@@ -109,16 +113,22 @@ def _values(plain: Any) -> dict[str, Tensor]:
     return next(filter(None, entries), own)
 
 
-def recognise(name: str, state: Mapping[str, Tensor], path: Path) -> Network:
-    """The network that some values belong to, with these values; its bands and pairs are found by trying.
+def recognise(name: str, state: Mapping[str, Tensor], path: Path, ratio: int = 0) -> Network:
+    """The network that some values belong to, with these values; its form is found by trying.
+
+    A ``ratio`` other than 0 is that of a network of sharpening, whose values do not always say it.
 
     Raises
     ------
     UserError
-        None fits; the sentence says where the one that is nearest differs.
+        None fits, the sentence says where the one that is nearest differs; or values that are in the file twice are
+        not the same.
     """
     missed: dict[Form, int] = {}
+    _refuse_unlike(network_class(name), state, path)
     for form in (form for bands in _BANDS for form in network_class(name).forms(bands)):
+        if ratio and form.ratio not in (0, ratio):
+            continue
         with torch.device("meta"):
             expected = network_class(name)(form).net.state_dict()
         missed[form] = sum(key not in state or state[key].shape != value.shape for key, value in expected.items())
@@ -128,3 +138,15 @@ def recognise(name: str, state: Mapping[str, Tensor], path: Path) -> Network:
     own = nearest.net.state_dict()
     fill(nearest, {key: value for key, value in state.items() if key in own}, path)
     return nearest
+
+
+def _refuse_unlike(kind: type[Network], state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse values that a file has under two names if they are not the same."""
+    for begin, own in kind.duplicates.items():
+        for name in (name for name in state if name.startswith(begin)):
+            other = name.replace(begin, own, 1)
+            if other in state and not torch.equal(state[name], state[other]):
+                raise UserError(
+                    f"'{path}' has '{name}' and '{other}', which are the same values in a network '{kind.id}' and are "
+                    "not the same here; the file is damaged, choose another."
+                )

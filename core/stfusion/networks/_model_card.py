@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from stfusion.networks._shared import SHARPENING
+
+_GRIDS = {"gis": "its own", "toolbox": "half a panchromatic pixel down and to the right"}
+
 
 def markdown(card: Mapping[str, Any]) -> str:
     """The card, as :meth:`stfusion.networks._checkpoint.Card.to_json` has it, in Markdown."""
@@ -15,12 +19,17 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
     form = card["form"]
     yield f"# {card['title'] or card['network']}"
     yield ""
-    yield f"A fusion network `{card['network']}` with {card['parameters']:,} parameters, of the size '{form['size']}'."
+    yield f"A network `{card['network']}` with {card['parameters']:,} parameters, of the size '{form['size']}'."
     yield ""
     yield f"* Bands: {_bands(card)}"
-    yield f"* Pairs of reference: {form['pairs']}"
-    yield f"* Gives: {_target(form)}"
-    yield f"* Ratio of coarse to fine pixel size: {_ratio(card['ratio'])}"
+    if card["network"] in SHARPENING:
+        yield f"* Gives: {'the sharpened image' if form['target'] == 'image' else 'the details to be added'}"
+        yield f"* Ratio of multispectral to panchromatic pixel size: {_ratio(card['ratio'])}"
+        yield f"* Place of the interpolated image: {_GRIDS[card['grid']]}"
+    else:
+        yield f"* Pairs of reference: {form['pairs']}"
+        yield f"* Gives: {_target(form)}"
+        yield f"* Ratio of coarse to fine pixel size: {_ratio(card['ratio'])}"
     yield f"* Normalisation: {_normalisation(card['normalisation'])}"
     if card["licence"]:
         yield f"* Licence: {card['licence']}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -100,7 +100,8 @@ class Network(nn.Module, ABC):
     ``net`` is what predicts, and what a checkpoint keeps, under the names of the public code. ``symmetric`` says
     whether images are scaled to -1..1 (else to 0..1). ``targets`` are the forms' targets that it can be built for;
     ``channels_last`` says whether a processor is faster with the channels as the last axis, and ``pixel_bytes`` the
-    memory that a prediction takes for every pixel of a patch, in the published size.
+    memory that a prediction takes for every pixel of a patch, in the published size. ``duplicates`` are begins of names
+    under which files of public code hold values a second time, with those that the network knows.
     """
 
     id: ClassVar[str]
@@ -109,6 +110,7 @@ class Network(nn.Module, ABC):
     stochastic: ClassVar[bool] = False
     channels_last: ClassVar[bool] = False
     pixel_bytes: ClassVar[int] = 4096
+    duplicates: ClassVar[Mapping[str, str]] = {}
     layout: ClassVar[Layout]
     stages: ClassVar[tuple[Stage, ...]] = (Stage("network", ("net",)),)
 
@@ -143,6 +145,14 @@ class Network(nn.Module, ABC):
         """The forms that a checkpoint of public code may have, the likely ones first."""
         yield Form(bands=bands)
         yield Form(bands=bands, size="small")
+
+    @property
+    def scaled_bands(self) -> int:
+        """Bands of all the images whose values it knows the range of, in the order of a normalisation."""
+        return self.form.bands
+
+    def __str__(self) -> str:
+        return f"network '{self.id}' of {self.form.bands} band(s)"
 
     def laid_out(self) -> Layout:
         """How a scene is cut into patches for this network."""
@@ -203,6 +213,9 @@ class FusionNetwork(Network):
             for pairs in cls.pairs:
                 yield replace(form, pairs=pairs)
 
+    def __str__(self) -> str:
+        return f"{super().__str__()} and {self.form.pairs} pair(s)"
+
     def suited(self, batch: FusionBatch) -> FusionBatch:
         """The batch, without the coarse images of the pairs where the network needs none."""
         return batch if self.needs_coarse else replace(batch, coarse=())
@@ -232,6 +245,14 @@ class SharpeningNetwork(Network):
         super().__init__(form)
         if self.needs_multispectral and form.ratio < 2:
             raise ValueError(f"{self.id} is built for a ratio of 2 or more, not for {form.ratio}")
+
+    @property
+    def scaled_bands(self) -> int:
+        """The bands of the multispectral image, and then those of the panchromatic one."""
+        return self.form.bands + self.form.pan_bands
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}" + (f" and the ratio {self.form.ratio}" if self.form.ratio else "")
 
     @abstractmethod
     def predict(self, batch: SharpeningBatch, sampling: Sampling | None = None) -> Tensor:

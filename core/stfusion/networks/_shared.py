@@ -12,6 +12,9 @@ GROUP = "Spatiotemporal fusion (networks)"
 #: The ids of the fusion networks, in the order of their age.
 NETWORKS = ("stfdcnn", "stfnet", "edcstfn", "gan_stfm", "stfgan", "swinstfm", "opgan", "sr3", "stfdiff")
 
+#: The ids of the networks of sharpening, in the order of their age.
+SHARPENING = ("pnn", "pannet", "drpnn", "msdcnn", "dicnn", "fusionnet", "gppnn")
+
 #: Where the weights that come with the engine lie, each under the id of its network.
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stfusion.declaration import Method, Option, Output, Role
-from stfusion.networks._shared import GROUP, NETWORKS
+from stfusion.networks._shared import GROUP, NETWORKS, SHARPENING
 
 METHOD = Method(
     id="import_network",
@@ -15,8 +15,10 @@ METHOD = Method(
         "Reads the numbers of a checkpoint (*.pth, *.pt, *.safetensors) and nothing else: whatever else is in the file "
         "is not executed. Bands and pairs are found from the numbers' shapes. What the file does not say, how its "
         "images were scaled, is asked for, and all of it is written into a model card, so that 'Fuse with a trained "
-        "network' can use the result. Names are understood as the public codes of GAN-STFM, SwinSTFM and STFDiff have "
-        "them, with or without the prefixes that training adds."
+        "network', or the network of sharpening itself, can use it. Names are understood as the public codes of "
+        "GAN-STFM, SwinSTFM and STFDiff, the toolbox DLPan and PanBench have them, with or without the prefixes that "
+        "training adds. A GPPNN does not say its ratio, which is taken for 4 if none is given. Values next to 0, which "
+        "processors are very slow with, are set to 0."
     ),
     paper="",
     doi="",
@@ -30,7 +32,7 @@ METHOD = Method(
             "Network",
             "gan_stfm",
             "Network that the checkpoint belongs to.",
-            choices=NETWORKS,
+            choices=(*NETWORKS, *SHARPENING),
             advanced=False,
         ),
         Option(
@@ -39,18 +41,28 @@ METHOD = Method(
             "Value of reflectance 1",
             10000.0,
             "Value, after the file's scale and offset, that the network took for 1: 10000 for reflectance stored as "
-            "0..10000, 1 for reflectance 0..1, 255 for 8-bit images.",
+            "0..10000, 1 for reflectance 0..1, 255 for 8-bit images, 2047 for 11-bit images.",
             minimum=1e-9,
             advanced=False,
         ),
         Option(
             "ratio",
             "number",
-            "Ratio of coarse to fine pixel size",
+            "Ratio of pixel sizes",
             0.0,
-            "Ratio that the network was trained for, such as 16 for Landsat and MODIS; 0 when it is unknown.",
+            "Ratio of coarse to fine, or of multispectral to panchromatic, pixel size that the network is for, "
+            "such as 16 for Landsat and MODIS; 0 when it is unknown.",
             minimum=0.0,
             maximum=200.0,
+        ),
+        Option(
+            "grid",
+            "choice",
+            "Place of the interpolated image",
+            "gis",
+            "Of a network of sharpening: gis, where the multispectral image lies; toolbox, half a panchromatic pixel "
+            "further down and to the right, as the MATLAB toolboxes and PanCollection have it.",
+            choices=("gis", "toolbox"),
         ),
         Option(
             "bands",
