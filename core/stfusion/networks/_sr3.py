@@ -7,112 +7,16 @@ doi:10.1109/TPAMI.2022.3204461. Sizes and names are those of the public re-imple
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from stfusion.networks._batch import FusionBatch
-from stfusion.networks._denoiser import Denoiser
+from stfusion.networks._denoiser import Denoiser, Estimate
 from stfusion.networks._diffusion import Schedule
 from stfusion.networks._network import Form, FusionNetwork, Layout
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The size of a network: width of the first level, widths of all levels in relation to it, and blocks in each.
-
-    ``attended`` are the levels, each half the size of the one before, where every pixel looks at all others, beside the
-    middle: levels and not sizes of images, so that the network is the same for all of these.
-    """
-
-    width: int
-    multiples: tuple[int, ...]
-    blocks: int
-    attended: tuple[int, ...] = ()
-    groups: int = 32
-    dropout: float = 0.0
-
+from stfusion.networks._unet import ConvBlock, GlobalAttention, LevelWave, Plan, ResBlock, Resize
 
 _PLANS = {"published": Plan(64, (1, 2, 4, 8, 8), 2, (3,), dropout=0.2), "small": Plan(16, (1, 2, 2, 4), 1, groups=8)}
-
-
-class LevelWave(nn.Module):
-    """Sines and cosines of a level of noise."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.waves = width // 2
-
-    def forward(self, level: Tensor) -> Tensor:
-        """Waves (n, width) of levels (n,)."""
-        exponents = torch.arange(self.waves, device=level.device) / self.waves
-        angles = level[:, None] * torch.exp(-math.log(10_000) * exponents)
-        return torch.cat((angles.sin(), angles.cos()), -1)
-
-
-class LevelShift(nn.Module):
-    """Adds to every channel what the level of the noise tells."""
-
-    def __init__(self, level_width: int, to: int) -> None:
-        super().__init__()
-        self.noise_func = nn.Sequential(nn.Linear(level_width, to))
-
-    def forward(self, features: Tensor, level: Tensor) -> Tensor:
-        """Features of the same shape."""
-        shift: Tensor = self.noise_func(level)
-        return features + shift[:, :, None, None]
-
-
-class ConvBlock(nn.Module):
-    """Normalised, activated and convolved."""
-
-    def __init__(self, width: int, to: int, groups: int, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.block = nn.Sequential(
-            nn.GroupNorm(groups, width), nn.SiLU(), nn.Dropout(dropout), nn.Conv2d(width, to, 3, padding=1)
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features of the new width."""
-        result: Tensor = self.block(features)
-        return result
-
-
-class ResBlock(nn.Module):
-    """Two convolutions beside a shortcut, told the level of the noise in between."""
-
-    def __init__(self, width: int, to: int, plan: Plan) -> None:
-        super().__init__()
-        self.noise_func = LevelShift(plan.width, to)
-        self.block1 = ConvBlock(width, to, plan.groups)
-        self.block2 = ConvBlock(to, to, plan.groups, plan.dropout)
-        self.res_conv = nn.Conv2d(width, to, 1) if width != to else nn.Identity()
-
-    def forward(self, features: Tensor, level: Tensor) -> Tensor:
-        """Features of the new width."""
-        result: Tensor = self.block2(self.noise_func(self.block1(features), level)) + self.res_conv(features)
-        return result
-
-
-class GlobalAttention(nn.Module):
-    """Every pixel looks at all others, with one head."""
-
-    def __init__(self, width: int, groups: int) -> None:
-        super().__init__()
-        self.norm = nn.GroupNorm(groups, width)
-        self.qkv = nn.Conv2d(width, 3 * width, 1, bias=False)
-        self.out = nn.Conv2d(width, width, 1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features of the same shape."""
-        query, key, value = self.qkv(self.norm(features)).flatten(2).transpose(1, 2)[:, None].chunk(3, -1)
-        attended = functional.scaled_dot_product_attention(query, key, value)[:, 0].transpose(1, 2)
-        result: Tensor = self.out(attended.reshape(features.shape)) + features
-        return result
 
 
 class Block(nn.Module):
@@ -126,21 +30,6 @@ class Block(nn.Module):
     def forward(self, features: Tensor, level: Tensor) -> Tensor:
         """Features of the new width."""
         result: Tensor = self.attn(self.res_block(features, level))
-        return result
-
-
-class Resize(nn.Module):
-    """A convolution that halves the size, or one of what is twice as large."""
-
-    def __init__(self, width: int, stride: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, stride, padding=1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features of the new size."""
-        if self.conv.stride == (1, 1):
-            features = functional.interpolate(features, scale_factor=2.0)
-        result: Tensor = self.conv(features)
         return result
 
 
@@ -212,9 +101,9 @@ class SR3(Denoiser, FusionNetwork):
         super().__init__(form)
         self.net = SR3UNet(form.bands, _PLANS[form.size])
 
-    def given(self, batch: FusionBatch) -> Callable[[Tensor, Tensor], Tensor]:
+    def given(self, batch: FusionBatch) -> Estimate:
         """The network beside the coarse image of the target date."""
-        return lambda noisy, level: self.net(noisy, level, batch.target)
+        return lambda noisy, level, _: self.net(noisy, level, batch.target)
 
     def optimiser(self, part: str) -> torch.optim.Optimizer:
         """Adam with the published rate; narrower layers bear a higher one."""

@@ -7,7 +7,7 @@ diffusion models", Information Fusion 111 (2024) 102505, doi:10.1016/j.inffus.20
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stfusion.networks._batch import FusionBatch
-from stfusion.networks._denoiser import Denoiser
+from stfusion.networks._denoiser import Denoiser, Estimate
 from stfusion.networks._diffusion import Schedule
 from stfusion.networks._network import Form, FusionNetwork, Layout
 
@@ -169,10 +169,10 @@ class STFDiff(Denoiser, FusionNetwork):
             nn.init.normal_(self.net.final_conv.weight, std=1e-3)
             nn.init.zeros_(self.net.final_conv.bias)  # type: ignore[arg-type]
 
-    def given(self, batch: FusionBatch) -> Callable[[Tensor, Tensor], Tensor]:
+    def given(self, batch: FusionBatch) -> Estimate:
         """The network beside the features of the clean images, found once for all steps."""
         known = self.net.clean(batch.fine, self._coarse(batch))
-        return lambda noisy, step: self.net(noisy, step, known)
+        return lambda noisy, step, _: self.net(noisy, step, known)
 
     def optimiser(self, part: str) -> torch.optim.Optimizer:
         """Adam with the published rate; what the network does not use is left out."""
