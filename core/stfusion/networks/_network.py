@@ -119,7 +119,7 @@ class Network(nn.Module, ABC):
     def __init__(self, form: Form) -> None:
         super().__init__()
         if form.target not in self.targets:
-            raise ValueError(f"{self.id} gives an {self.targets[0]}; it has no form that gives a {form.target}")
+            raise ValueError(f"{self.id} gives the {self.targets[0]}; it has no form that gives the {form.target}")
         self.form = form
 
     # Each kind of network says which batch it takes.
