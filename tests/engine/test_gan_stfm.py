@@ -52,7 +52,7 @@ def test_it_predicts_images_of_any_size(bands, rows, columns):
 
 
 def test_it_has_no_residual_form():
-    with pytest.raises(ValueError, match="gan_stfm gives an image; it has no form that gives a residual"):
+    with pytest.raises(ValueError, match="gan_stfm has no form that gives the residual, but the image"):
         built("gan_stfm", target="residual")
 
 

@@ -160,7 +160,7 @@ def test_a_drawing_is_told_by_its_noise_alone():
 
 
 def test_it_gives_no_residual():
-    with pytest.raises(ValueError, match="no form that gives a residual"):
+    with pytest.raises(ValueError, match="no form that gives the residual"):
         built("sr3", target="residual")
 
 

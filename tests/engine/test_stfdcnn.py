@@ -39,7 +39,7 @@ def test_it_predicts_images_of_any_size(bands, rows, columns):
 def test_only_two_pairs_and_an_image():
     with pytest.raises(ValueError, match="stfdcnn is built for 2 pairs, not for 1"):
         built("stfdcnn", pairs=1)
-    with pytest.raises(ValueError, match="stfdcnn gives an image"):
+    with pytest.raises(ValueError, match="stfdcnn has no form that gives the residual"):
         built("stfdcnn", pairs=2, target="residual")
 
 

@@ -119,7 +119,8 @@ class Network(nn.Module, ABC):
     def __init__(self, form: Form) -> None:
         super().__init__()
         if form.target not in self.targets:
-            raise ValueError(f"{self.id} gives the {self.targets[0]}; it has no form that gives the {form.target}")
+            forms = " or the ".join(self.targets)
+            raise ValueError(f"{self.id} has no form that gives the {form.target}, but the {forms}")
         self.form = form
 
     # Each kind of network says which batch it takes.
