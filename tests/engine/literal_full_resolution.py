@@ -118,9 +118,9 @@ def interpolated(image, ratio=4):
     return image
 
 
-def shrunk(image, ratio=4):
+def shrunk(image, ratio=4, border="symmetric"):
     """Antialiased cubic convolution (a = -0.5), with a border that is mirrored with its edge repeated."""
-    padded = np.pad(image, 2 * ratio, "symmetric")
+    padded = np.pad(image, 2 * ratio, border)
     for size in image.shape:
         rows = []
         for n in range(size // ratio):

@@ -146,7 +146,7 @@ def pracs(scene: Scene, beta: float = 0.95) -> np.ndarray:
 
     def seen_through_bands(image: np.ndarray) -> np.ndarray:
         """The regression, on the bands, of an image that was taken to multispectral pixels and back."""
-        low = enlarge(shrunk(image, scene.ratio), scene.ratio)
+        low = enlarge(shrunk(image, scene.ratio, scene.border), scene.ratio)
         weights = np.linalg.lstsq(scene.columns(ones, *bands), scene.columns(low)[:, 0])[0]
         return np.tensordot(weights, np.array([ones, *bands]), 1)
 

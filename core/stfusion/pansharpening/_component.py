@@ -173,7 +173,7 @@ def _of_sensor(name: str, scene: Scene) -> Floats:
 
 def _fitted(scene: Scene, context: Context, span: tuple[float, float]) -> Floats:
     """The weights, none negative, with which the bands come closest to the panchromatic image at their resolution."""
-    moments = coarse_moments(context, scene, MULTISPECTRAL, span)
+    moments = coarse_moments(context, scene, lambda patch: [patch.bands, patch.pan(MULTISPECTRAL)], span)
     products = moments.products
     sizes = np.sqrt(np.maximum(np.diagonal(products), np.finfo(float).tiny))
     scaled = products / np.outer(sizes, sizes)

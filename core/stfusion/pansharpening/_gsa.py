@@ -18,7 +18,9 @@ def run(context: Context) -> dict[str, Any]:
 
 
 def _prepare(scene: Scene, context: Context) -> Substitution:
-    low = coarse_moments(context, scene, MULTISPECTRAL, (0.0, STATISTICS / 2))
+    low = coarse_moments(
+        context, scene, lambda patch: [patch.bands, patch.pan(MULTISPECTRAL)], (0.0, STATISTICS / 2)
+    )
     weights = regression(context, scene, low)
     fine = fine_moments(context, scene, lambda patch: [patch.expanded, patch.pan], (STATISTICS / 2, STATISTICS))
     # The constant gives the intensity the mean of the panchromatic image.

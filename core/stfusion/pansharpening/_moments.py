@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stfusion.errors import UserError
-from stfusion.pansharpening._scene import Patch, Scene
+from stfusion.pansharpening._scene import CoarsePatch, Patch, Scene
 from stfusion.raster.source import Array, Box
 from stfusion.raster.tiles import Tile, run_tiles
 from stfusion.run import Context
@@ -24,10 +24,14 @@ _ROWS = 32
 
 @dataclass(frozen=True)
 class Moments:
-    """Number of valid pixels, and mean (variables,) and covariance (variables, variables; population) over them."""
+    """Number of valid pixels; their mean and least value (variables,) and covariance (variables, variables).
+
+    The covariance is that of the population.
+    """
 
     count: int
     mean: Floats
+    least: Floats
     covariance: Floats
 
     @property
@@ -41,41 +45,42 @@ class Moments:
         return np.sqrt(np.diagonal(self.covariance))
 
 
-#: Number of pixels, mean and sum of the products of the deviations.
-_Sums = tuple[int, Floats, Floats]
+#: Number of pixels, mean, least value, and sum of the products of the deviations.
+_Sums = tuple[int, Floats, Floats, Floats]
 
 
 def fine_moments(
-    context: Context, scene: Scene, variables: Callable[[Patch], list[Array]], span: tuple[float, float]
+    context: Context,
+    scene: Scene,
+    variables: Callable[[Patch], list[Array]],
+    span: tuple[float, float],
+    margin: int = 0,
+    layers: int = 0,
 ) -> Moments:
     """Moments over the valid pixels of the result of what a function makes of a patch: arrays ([bands], rows, columns).
 
-    ``span`` is the progress at the begin and the end.
+    The arrays have no margin, though the patch may have one. ``span`` is the progress at the begin and the end,
+    ``layers`` how many arrays (rows, columns) there are, where it is more than the bands and two.
     """
 
     def read(box: Box) -> tuple[Array, npt.NDArray[np.bool_] | None]:
-        patch = scene.read(box)
+        patch = scene.read(box, margin)
         return _stacked(variables(patch)), patch.valid
 
-    return _moments(context, scene, scene.shape, scene.bands + 2, read, span)
+    return _moments(context, scene, scene.shape, max(layers, scene.bands + 2), read, span)
 
 
-def coarse_moments(context: Context, scene: Scene, gain: float, span: tuple[float, float]) -> Moments:
-    """Moments of all bands and of the reduced panchromatic image, over the multispectral pixels in the result.
-
-    The reduced one is the last variable; ``gain`` is the response of its filter at the Nyquist frequency of the
-    multispectral pixels.
-    """
+def coarse_moments(
+    context: Context, scene: Scene, variables: Callable[[CoarsePatch], list[Array]], span: tuple[float, float]
+) -> Moments:
+    """Moments over the valid multispectral pixels in the result of what a function makes of a patch of these."""
     common = scene.common
 
     def read(box: Box) -> tuple[Array, npt.NDArray[np.bool_] | None]:
-        own = Box(box.top + common.top, box.bottom + common.top, box.left + common.left, box.right + common.left)
-        bands = scene.low.read(own)
-        pan, valid = scene.reduce_pan(own, gain)
-        gaps = np.isnan(bands[0])
-        if gaps.any():
-            valid = ~gaps if valid is None else valid & ~gaps
-        return _stacked([bands, pan]), valid
+        patch = scene.read_coarse(
+            Box(box.top + common.top, box.bottom + common.top, box.left + common.left, box.right + common.left)
+        )
+        return _stacked(variables(patch)), patch.valid
 
     return _moments(context, scene, common.shape, (scene.bands + 2) * scene.ratio**2, read, span)
 
@@ -113,25 +118,27 @@ def _moments(
     shrink = max(1.0, (_PART[0] * _PART[1] * layers * 4 / _PART_BYTES) ** 0.5)
     part = max(1, int(_PART[0] / shrink)), max(1, int(_PART[1] / shrink))
     run_tiles(context, shape, part, 0, compute, merge, span)
-    count, mean, squares = merged[0]
+    count, mean, least, squares = merged[0]
     if count == 0:
         raise UserError(
             f"{scene.multispectral} and {scene.pan} have no valid pixel in common; check their nodata values and masks."
         )
-    return Moments(count, mean, squares / count)
+    return Moments(count, mean, least, squares / count)
 
 
 def _of_rows(values: Array, valid: npt.NDArray[np.bool_] | None) -> _Sums:
     """Sums of a part (variables, rows, columns), a few rows at a time."""
-    sums: _Sums = 0, np.zeros(len(values)), np.zeros((len(values), len(values)))
+    size = len(values)
+    sums: _Sums = 0, np.zeros(size), np.full(size, np.inf), np.zeros((size, size))
     for top in range(0, values.shape[1], _ROWS):
         rows = values[:, top : top + _ROWS]
         chosen = rows.reshape(len(values), -1) if valid is None else rows[:, valid[top : top + _ROWS]]
         pixels = chosen.astype(np.float64)
         if pixels.shape[1]:
             mean = pixels.mean(axis=1)
+            least = pixels.min(axis=1)
             pixels -= mean[:, None]
-            sums = _merged(sums, (pixels.shape[1], mean, pixels @ pixels.T))
+            sums = _merged(sums, (pixels.shape[1], mean, least, pixels @ pixels.T))
     return sums
 
 
@@ -144,5 +151,6 @@ def _merged(one: _Sums, other: _Sums) -> _Sums:
     return (
         count,
         one[1] + delta * (other[0] / count),
-        one[2] + other[2] + np.outer(delta, delta) * (one[0] * other[0] / count),
+        np.minimum(one[2], other[2]),
+        one[3] + other[3] + np.outer(delta, delta) * (one[0] * other[0] / count),
     )

@@ -16,7 +16,7 @@ from odc.geo.overlap import compute_reproject_roi
 from stfusion.errors import UserError
 from stfusion.raster.checks import check_values
 from stfusion.raster.gaps import fill_gaps
-from stfusion.raster.interpolation import Taps, enlarged, interpolation, reach_of, shrunk, weighted_means
+from stfusion.raster.interpolation import Taps, enlarged, interpolation, reach_of, shrinking, shrunk, weighted_means
 from stfusion.raster.resolution import ENOUGH, REACH, gaussian, read_beyond
 from stfusion.raster.source import AlignedSource, Array, Box, Source, align, pixel_ratio
 from stfusion.run import Context
@@ -61,9 +61,11 @@ class Axis:
 
     def covered(self) -> tuple[int, int]:
         """The pixels of the result whose centres lie in the multispectral image."""
-        begin = math.ceil(-self.offset * self.ratio - 0.5)
-        end = math.ceil((self.low - self.offset) * self.ratio - 0.5)
-        return max(begin, 0), min(end, self.count)
+        return max(self.begin(0), 0), min(self.begin(self.low), self.count)
+
+    def begin(self, low: int) -> int:
+        """The first pixel of the result whose centre lies in a multispectral pixel, or beyond it."""
+        return math.ceil((low - self.offset) * self.ratio - 0.5)
 
 
 class Patch:
@@ -98,6 +100,17 @@ class Patch:
         """The panchromatic image (rows, columns) as the sensor of that gain would see it, on the result's pixels."""
         return self._scene.low_passed(self.box, self.margin, gain)
 
+    def smoothed(self, gain: float) -> Array:
+        """The same before it is sampled in the sensor's pixels, without the margin."""
+        return self._scene.smooth_pan(self.box, gain)
+
+    def there_and_back(self, values: Array) -> Array:
+        """Arrays of this patch (bands, rows, columns) taken to multispectral pixels and back, without the margin.
+
+        The margin has to be :attr:`Scene.there_and_back_reach` at least.
+        """
+        return self._scene.there_and_back(self.box, self.margin, values)
+
     def inner(self, values: Array) -> Array:
         """An array of this patch without its margin."""
         margin = self.margin
@@ -110,6 +123,38 @@ class Patch:
     @cached_property
     def _expanded(self) -> tuple[Array, Booleans | None]:
         return self._scene.expand(self.box, self.margin)
+
+
+class CoarsePatch:
+    """What a method reads of a window of multispectral pixels that lie in the result, (bands, rows, columns)."""
+
+    def __init__(self, scene: Scene, box: Box) -> None:
+        self._scene = scene
+        self.box = box
+        self._pan_valid: Booleans | None = None
+
+    @cached_property
+    def bands(self) -> Array:
+        """The multispectral image, NaN where it has no value."""
+        return self._scene.low.read(self.box)
+
+    def smoothed(self, gains: tuple[float, ...]) -> Array:
+        """The multispectral image as sensors of these gains would see it with pixels larger by the ratio."""
+        return self._scene.smooth_low(self.box, gains)
+
+    def pan(self, gain: float) -> Array:
+        """The panchromatic image (rows, columns) as the sensor of that gain would see it."""
+        values, self._pan_valid = self._scene.reduce_pan(self.box, gain)
+        return values
+
+    @property
+    def valid(self) -> Booleans | None:
+        """Where the bands have a value, and the panchromatic image if it has been asked for; None: everywhere."""
+        gaps = np.isnan(self.bands[0])
+        if not gaps.any():
+            return self._pan_valid
+        valid: Booleans = ~gaps
+        return valid if self._pan_valid is None else self._pan_valid & valid
 
 
 @dataclass(frozen=True)
@@ -156,6 +201,10 @@ class Scene:
         """A window of both images, with a margin around it."""
         return Patch(self, box, margin)
 
+    def read_coarse(self, box: Box) -> CoarsePatch:
+        """A window of multispectral pixels, of those in :attr:`common`."""
+        return CoarsePatch(self, box)
+
     def read_pan(self, box: Box, margin: int) -> tuple[Array, Booleans | None]:
         """The panchromatic image with a margin, filled; and where the window itself has a value."""
         values, valid = _filled(self._pan_around, box, margin)
@@ -194,20 +243,73 @@ class Scene:
             values = fill_gaps(self._pan_around(wide), reach)[_inside(part, wide)]
         return shrunk(values, rows.since(part.top), columns.since(part.left))[0], valid
 
+    def smooth_low(self, box: Box, gains: tuple[float, ...]) -> Array:
+        """The multispectral image in a window of its own pixels, each band filtered by the gain of its sensor."""
+        values, _ = _filled(lambda part: read_beyond(self.low.read, part, self.low.shape), box, self._filter_reach)
+        return np.concatenate(
+            [shrunk(band[None], *self._around(box, gain)) for band, gain in zip(values, gains, strict=True)]
+        )
+
+    def smooth_pan(self, box: Box, gain: float) -> Array:
+        """The panchromatic image (rows, columns) on its own pixels, as the sensor of that gain would see it."""
+        values, _ = _filled(self._pan_around, box, self._filter_reach)
+        found: Array = shrunk(values, *self._around(box, gain))[0]
+        return found
+
+    @property
+    def _filter_reach(self) -> int:
+        """How far the filters of sensors reach, in the pixels that they are applied to; one more than they need."""
+        return math.ceil(REACH * max(self.rows.ratio, self.columns.ratio)) + 1
+
+    def _around(self, box: Box, gain: float) -> tuple[Taps, Taps]:
+        """The filter of a sensor around every pixel of a window, in an array with that margin."""
+        down, across = (
+            weighted_means(np.arange(count, dtype=np.float64) + self._filter_reach, gaussian(gain, axis.ratio))
+            for axis, count in zip((self.rows, self.columns), box.shape, strict=True)
+        )
+        return down, across
+
     def low_passed(self, box: Box, margin: int, gain: float) -> Array:
         """The panchromatic image reduced to the multispectral pixels and interpolated, (rows, columns)."""
         rows, columns = self._taps(box, margin)
+        reduced, _ = self.reduce_pan(self._inside_common(rows, columns), gain)
+        found: Array = self._interpolated(reduced[None], rows, columns)[0]
+        return found
+
+    @property
+    def there_and_back_reach(self) -> int:
+        """The margin that :meth:`Patch.there_and_back` needs."""
+        return math.ceil((2 + reach_of(self.resampling) + 1) * max(self.rows.ratio, self.columns.ratio)) + 1
+
+    def there_and_back(self, box: Box, margin: int, values: Array) -> Array:
+        """Arrays of a window and its margin shrunk by cubic convolution and interpolated again; see :class:`Patch`."""
+        rows, columns = self._taps(box, 0)
+        inside = self._inside_common(rows, columns)
+        down, across = (
+            shrinking(axis.centres(*ends), axis.ratio).since(start - margin)
+            for axis, ends, start in (
+                (self.rows, (inside.top, inside.bottom), box.top), (self.columns, (inside.left, inside.right), box.left)
+            )
+        )
+        return self._interpolated(shrunk(values, down, across), rows, columns)
+
+    def _inside_common(self, rows: Taps, columns: Taps) -> Box:
+        """The multispectral pixels of :attr:`common` that taps take, the outermost of them where they take none."""
         common = self.common
         top, bottom = np.clip((rows.start, rows.stop - 1), common.top, common.bottom - 1)
         left, right = np.clip((columns.start, columns.stop - 1), common.left, common.right - 1)
-        inside = Box(int(top), int(bottom) + 1, int(left), int(right) + 1)
-        reduced, _ = self.reduce_pan(inside, gain)
-        above, below = inside.top - rows.start, rows.stop - inside.bottom
-        before, after = inside.left - columns.start, columns.stop - inside.right
-        padded = np.pad(reduced, ((max(above, 0), max(below, 0)), (max(before, 0), max(after, 0))), "edge")
-        # A window that lies wholly beyond the common pixels takes the outermost of them.
+        return Box(int(top), int(bottom) + 1, int(left), int(right) + 1)
+
+    def _interpolated(self, values: Array, rows: Taps, columns: Taps) -> Array:
+        """What was computed for :meth:`_inside_common`, by the taps; the outermost pixels are repeated."""
+        inside = self._inside_common(rows, columns)
         top, left = min(rows.start, inside.top), min(columns.start, inside.left)
-        found: Array = enlarged(padded[None], rows.since(top), columns.since(left))[0]
+        beyond = (
+            (0, 0),
+            (inside.top - top, max(rows.stop - inside.bottom, 0)),
+            (inside.left - left, max(columns.stop - inside.right, 0)),
+        )
+        found: Array = enlarged(np.pad(values, beyond, "edge"), rows.since(top), columns.since(left))
         return found
 
     def _taps(self, box: Box, margin: int) -> tuple[Taps, Taps]:

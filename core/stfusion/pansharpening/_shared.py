@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stfusion.declaration import Method, Option, Output, Role
+from stfusion.raster.mtf import PANCHROMATIC
 
 GROUP = "Pansharpening"
 
@@ -47,6 +48,13 @@ ALIGNMENT = (
         "numbers.",
         choices=("multispectral", "float32"),
     ),
+)
+
+PAN_GAIN = Option(
+    "pan_gain", "number", "Gain of the panchromatic band", 0.0,
+    "Response of the panchromatic sensor at the Nyquist frequency of the multispectral pixels. 0 takes that of the "
+    f"sensor, or {PANCHROMATIC}.",
+    0.0, 0.99,
 )
 
 WEIGHTS = Option(

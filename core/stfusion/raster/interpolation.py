@@ -6,6 +6,7 @@ weights of this and the next ones. The same holds for columns, for larger and fo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -91,6 +92,14 @@ def weighted_means(places: Floats, weights: Floats) -> Taps:
     share = (places - below)[:, None]
     mixed = (1 - share) * np.append(weights, 0.0) + share * np.insert(weights, 0, 0.0)
     return Taps(below.astype(np.int64) - len(weights) // 2, mixed.astype(np.float32))
+
+
+def shrinking(places: Floats, ratio: float) -> Taps:
+    """The taps of Keys's cubic convolution stretched by a ratio, which lets no frequencies fold over."""
+    count = math.ceil(4 * ratio) + 1
+    first = np.ceil(places - 2 * ratio).astype(np.int64)
+    weights = _cubic((places[:, None] - first[:, None] - np.arange(count)) / ratio)
+    return Taps(first, (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
 
 
 def enlarged(values: Array, rows: Taps, columns: Taps) -> Array:
