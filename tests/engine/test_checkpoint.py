@@ -279,7 +279,7 @@ def test_a_method_refuses_weights_of_another_and_says_when_it_has_none(
 ) -> None:
     other = run_method("swinstfm", weights=str(path), output=str(tmp_path / "fused.tif"), **scene)
     assert "is of the network 'edcstfn' and not of 'swinstfm'" in other.error
-    monkeypatch.setattr("stfusion.networks._run.shipped", lambda name: None)
+    monkeypatch.setattr("stfusion.networks._whole.shipped", lambda name: None)
     none = run_method("swinstfm", output=str(tmp_path / "fused.tif"), **scene)
     assert "comes without weights; train it with 'Train a fusion network'" in none.error
     assert (other.code, none.code) == (2, 2)

@@ -15,6 +15,7 @@ IDS = {
     "stf:reclassify", "stf:assess_fusion", "stf:wald_protocol", "stf:kmeans", "stf:apply_kmeans", "stf:kmeans_study",
     "stf:simple_mean", "stf:brovey", "stf:gihs", "stf:gsa", "stf:mtf_glp_fs", "stf:pca_fusion", "stf:gram_schmidt",
     "stf:bt_h", "stf:bdsd", "stf:bdsd_pc", "stf:pracs",
+    "stf:pnn", "stf:pannet", "stf:drpnn", "stf:msdcnn", "stf:dicnn", "stf:fusionnet", "stf:gppnn",
     "stf:check_engine", "stf:install_engine", "stf:remove_engine",
 }
 ID = re.compile(r"^[a-z][a-z0-9_]*$")

@@ -66,7 +66,11 @@ class Normalisation:
 
     def band(self, index: int) -> Normalisation:
         """That of a single band, counted from 0."""
-        return Normalisation(self.kind, (self.offset[index],), (self.scale[index],))
+        return self.bands(slice(index, index + 1))
+
+    def bands(self, some: slice) -> Normalisation:
+        """That of some bands."""
+        return Normalisation(self.kind, self.offset[some], self.scale[some])
 
     def _columns(self, values: npt.NDArray[Any]) -> tuple[Floats, Floats]:
         if len(values) != len(self.scale):

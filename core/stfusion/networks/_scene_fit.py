@@ -7,8 +7,9 @@ import numpy as np
 from stfusion.errors import UserError
 from stfusion.fusion._scene import Scene
 from stfusion.networks._checkpoint import Checkpoint
-from stfusion.networks._network import Network
-from stfusion.raster.source import pixel_ratio
+from stfusion.networks._network import FusionNetwork, Network
+from stfusion.networks._normalisation import Normalisation
+from stfusion.raster.source import Source, pixel_ratio
 from stfusion.run import Context
 
 #: A scene may have a ratio so many times larger or smaller than those that a network was trained for.
@@ -18,8 +19,10 @@ _RATIO_APART = 1.5
 _OTHER_SCALE, _UNUSUAL, _TINY = 20.0, 3.0, 0.05
 
 
-def check_bands(scene: Scene, network: Network, checkpoint: Checkpoint) -> None:
-    """Refuse a scene with other bands than the network's; one that was made for any band takes them one at a time.
+def check_bands(image: Source, network: Network, checkpoint: Checkpoint, where: str) -> None:
+    """Refuse an image with other bands than the network's; one that was made for any band takes them one at a time.
+
+    ``where`` is what to choose them with.
 
     Raises
     ------
@@ -27,16 +30,15 @@ def check_bands(scene: Scene, network: Network, checkpoint: Checkpoint) -> None:
         The numbers of bands differ.
     """
     bands, any_band = network.form.bands, checkpoint.card.normalisation.kind == "scene"
-    if scene.bands != bands and not (bands == 1 and any_band):
+    if len(image.bands) != bands and not (bands == 1 and any_band):
         names = f" ({', '.join(checkpoint.card.bands)})" if checkpoint.card.bands else ""
         raise UserError(
-            f"{scene.reference} has {scene.bands} band(s) and '{checkpoint.path}' was trained for {bands}{names}; "
-            "choose these bands with 'Bands of the fine images' and 'Bands of the coarse images', or train a network "
-            "band by band."
+            f"{image} has {len(image.bands)} band(s) and '{checkpoint.path}' was trained for {bands}{names}; "
+            f"choose these bands with {where}, or train a network band by band."
         )
 
 
-def check_pairs(context: Context, network: Network, checkpoint: Checkpoint, given: int) -> None:
+def check_pairs(context: Context, network: FusionNetwork, checkpoint: Checkpoint, given: int) -> None:
     """Refuse too few pairs; say what becomes of one too many.
 
     Raises
@@ -60,27 +62,35 @@ def check_pairs(context: Context, network: Network, checkpoint: Checkpoint, give
 
 def warn_of_ratio(context: Context, scene: Scene, checkpoint: Checkpoint) -> None:
     """Warn where the ratio of coarse to fine pixel size is far from those of the training, if both are known."""
-    low, high = checkpoint.card.ratio
-    if scene.target.same_grid or high == 0:
+    if scene.target.same_grid:
         return
     ratio = float(np.mean(pixel_ratio(scene.target.source.grid, scene.reference.grid)))
-    if not low / _RATIO_APART <= ratio <= high * _RATIO_APART:
-        trained = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    trained = unlike_ratio(ratio, checkpoint)
+    if trained:
         context.reporter.warning(
             f"A coarse pixel of {scene.target.source} is {ratio:.3g} fine pixels wide and '{checkpoint.path.name}' was "
             f"trained for {trained}; the result may be poor: fine-tune the network on this scene."
         )
 
 
-def check_range(context: Context, scene: Scene, checkpoint: Checkpoint) -> None:
-    """Refuse a scene on another scale than the training's, and warn of values that it hardly had.
+def unlike_ratio(ratio: float, checkpoint: Checkpoint) -> str:
+    """The ratios of a training in words, where they are known and far from that of a scene."""
+    low, high = checkpoint.card.ratio
+    if high == 0 or low / _RATIO_APART <= ratio <= high * _RATIO_APART:
+        return ""
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def check_range(context: Context, source: Source, checkpoint: Checkpoint, scaling: Normalisation) -> None:
+    """Refuse an image on another scale than the training's, and warn of values that it hardly had.
+
+    ``scaling`` is what the checkpoint has for its bands.
 
     Raises
     ------
     UserError
         The values are much larger or smaller.
     """
-    source, scaling = scene.reference, checkpoint.card.normalisation
     values = source.sample.values
     low, high = np.percentile(values[:, ~np.isnan(values[0])], (2, 98))
     known_low = min(o - s for o, s in zip(scaling.offset, scaling.scale, strict=True))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from stfusion.declaration import Method, Option, Output, Role
 from stfusion.fusion._shared import FIRST_PAIR, PREDICTION, SECOND_PAIR, SECOND_PAIR_OPTIONAL, TARGET
+from stfusion.pansharpening._shared import ALIGNMENT, OUTPUT, ROLES
 
 GROUP = "Spatiotemporal fusion (networks)"
+SHARPENING_GROUP = "Pansharpening (networks)"
 
 #: The ids of the fusion networks, in the order of their age.
 NETWORKS = ("stfdcnn", "stfnet", "edcstfn", "gan_stfm", "stfgan", "swinstfm", "opgan", "sr3", "stfdiff")
@@ -121,6 +124,36 @@ def network(
         outputs=(PREDICTION, *((UNCERTAINTY,) if diffusion else ())),
         run="stfusion.networks._run:run",
         tags=TAGS,
+        needs="networks",
+    )
+
+
+def sharpening(
+    *, name: str, title: str, summary: str, description: str, paper: str, doi: str, diffusion: bool = False
+) -> Method:
+    """The declaration of a network of sharpening; where the interpolated image lies is for its checkpoint to say."""
+    training = "Checkpoint of this network (*.safetensors), as 'Train a pansharpening network' or 'Import a network' "
+    return Method(
+        id=name,
+        operation="pansharpen",
+        title=title,
+        group=SHARPENING_GROUP,
+        summary=summary,
+        description=description,
+        paper=paper,
+        doi=doi,
+        roles=(
+            *ROLES,
+            replace(WEIGHTS, help=training + "writes it. When empty, the weights that come with STF, for the networks "
+                    "that have some."),
+        ),
+        options=(
+            *(DIFFUSION if diffusion else ()), BATCH,
+            *(option for option in ALIGNMENT if option.id != "grid"),
+        ),
+        outputs=(OUTPUT, *((UNCERTAINTY,) if diffusion else ())),
+        run="stfusion.networks._sharpen:run",
+        tags=("pansharpening", "pan-sharpening", "panchromatic", "sharpen", "network", "deep learning"),
         needs="networks",
     )
 

@@ -43,10 +43,13 @@ class Axis:
     count: int
     low: int
 
-    def places(self, begin: int, end: int) -> Floats:
-        """Where centres of pixels of the result lie, in multispectral pixels; those beyond it are repeated."""
-        inside = np.clip(np.arange(begin, end), 0, self.count - 1)
-        return (inside.astype(np.float64) + 0.5) / self.ratio + self.offset - 0.5
+    def places(self, begin: int, end: int, side: int = 1) -> Floats:
+        """Where centres of pixels of the result lie, in multispectral pixels; those beyond it are repeated.
+
+        Of a larger ``side``, those of so many pixels together.
+        """
+        inside = np.clip(np.arange(begin, end, side, dtype=np.float64) + (side - 1) / 2, 0, self.count - 1)
+        return (inside + 0.5) / self.ratio + self.offset - 0.5
 
     def centres(self, begin: int, end: int) -> Floats:
         """Where centres of multispectral pixels lie, in pixels of the result."""
@@ -218,11 +221,30 @@ class Scene:
         part = Box(rows.start, rows.stop, columns.start, columns.stop)
         values = read_beyond(self.low.read, part, self.low.shape)
         valid = self._low_validity(box, part, values)
+        return self._interpolated(values, part, rows, columns, margin), valid
+
+    def nested(self, box: Box, margin: int, side: int) -> Array:
+        """The multispectral image with a margin, filled, in pixels of ``side`` x ``side`` of the result's.
+
+        The first of them begins where the window with its margin does; where its own pixels are these, they are what
+        is given.
+        """
+        if self.warped is not None:
+            values, _ = _filled(self._warped_around, box, margin)
+            bands, rows, columns = values.shape
+            means: Array = values.reshape(bands, rows // side, side, columns // side, side).mean((2, 4))
+            return means
+        down, across = self._taps(box, margin, side)
+        part = Box(down.start, down.stop, across.start, across.stop)
+        return self._interpolated(read_beyond(self.low.read, part, self.low.shape), part, down, across, margin)
+
+    def _interpolated(self, values: Array, part: Box, rows: Taps, columns: Taps, margin: int) -> Array:
+        """The values of some multispectral pixels interpolated, with the gaps among them filled."""
         if np.isnan(values[0]).any():
             reach = reach_of(self.resampling) + -(-2 * margin // self.ratio) + 1
             wide = _grown(part, reach)
             values = fill_gaps(read_beyond(self.low.read, wide, self.low.shape), reach)[_inside(part, wide)]
-        return enlarged(values, rows.since(part.top), columns.since(part.left)), valid
+        return enlarged(values, rows.since(part.top), columns.since(part.left))
 
     def reduce_pan(self, box: Box, gain: float) -> tuple[Array, Booleans | None]:
         """The panchromatic image in a window of multispectral pixels as the sensor of that gain would see it.
@@ -312,11 +334,11 @@ class Scene:
         found: Array = enlarged(np.pad(values, beyond, "edge"), rows.since(top), columns.since(left))
         return found
 
-    def _taps(self, box: Box, margin: int) -> tuple[Taps, Taps]:
+    def _taps(self, box: Box, margin: int, side: int = 1) -> tuple[Taps, Taps]:
         """What the rows and columns of a window with its margin are interpolated from."""
         return (
-            interpolation(self.rows.places(box.top - margin, box.bottom + margin), self.resampling),
-            interpolation(self.columns.places(box.left - margin, box.right + margin), self.resampling),
+            interpolation(self.rows.places(box.top - margin, box.bottom + margin, side), self.resampling),
+            interpolation(self.columns.places(box.left - margin, box.right + margin, side), self.resampling),
         )
 
     def _low_validity(self, box: Box, part: Box, values: Array) -> Booleans | None:
@@ -360,8 +382,8 @@ class Scene:
         )
 
 
-def open_scene(context: Context, cache_bytes: int) -> Scene:
-    """Open, check and align the two images of a job.
+def open_scene(context: Context, cache_bytes: int, toolbox: bool = False) -> Scene:
+    """Open, check and align the two images of a job; on the toolbox's grid if that or the option 'Grid' says so.
 
     Raises
     ------
@@ -369,7 +391,7 @@ def open_scene(context: Context, cache_bytes: int) -> Scene:
         An image cannot be used, or the two do not go together; the sentence names them, the values and the remedy.
     """
     titles = {role.id: role.title for role in context.method.roles}
-    images = {name: Source(titles[name], given) for name, given in context.job.inputs.items()}
+    images = {name: Source(titles[name], context.job.inputs[name]) for name in ("multispectral", "pan")}
     multispectral, pan = images["multispectral"], images["pan"]
     if len(pan.bands) != 1:
         raise UserError(
@@ -377,7 +399,7 @@ def open_scene(context: Context, cache_bytes: int) -> Scene:
         )
     check_values(context, images, "multispectral")
     if _run_alike(multispectral, pan):
-        scene = _beside(context, multispectral, pan)
+        scene = _beside(context, multispectral, pan, toolbox)
     else:
         scene = _warped(context, multispectral, pan, cache_bytes)
     return scene
@@ -407,13 +429,13 @@ def _note_ratio(context: Context, multispectral: Source, pan: Source, sizes: tup
         )
 
 
-def _beside(context: Context, multispectral: Source, pan: Source) -> Scene:
+def _beside(context: Context, multispectral: Source, pan: Source, toolbox: bool) -> Scene:
     """The scene of images whose rows and columns run alike: nothing is resampled but by its methods."""
     across = ~multispectral.grid.affine @ pan.grid.affine
     sizes = _snapped(1 / across.e, 1e-6), _snapped(1 / across.a, 1e-6)
     _check_ratio(multispectral, pan, sizes)
     _note_ratio(context, multispectral, pan, sizes, "")
-    shift = 0.5 if str(context.options["grid"]) == "toolbox" else 0.0
+    shift = 0.5 if toolbox or context.options.get("grid") == "toolbox" else 0.0
     axes = [
         Axis(size, _snapped(offset * size, 1e-4) / size - shift * (round(size) % 2 == 0) / size, count, low)
         for size, offset, count, low in zip(
@@ -452,7 +474,7 @@ def _warped(context: Context, multispectral: Source, pan: Source, cache_bytes: i
     _check_ratio(multispectral, pan, sizes)
     other = "" if multispectral.grid.crs == pan.grid.crs else f" from {multispectral.crs_name} to {pan.crs_name}"
     _note_ratio(context, multispectral, pan, sizes, f", askew{other}")
-    if str(context.options["grid"]) == "toolbox":
+    if context.options.get("grid") == "toolbox":
         raise UserError(
             f"{multispectral} does not run as {pan} does, and the toolboxes' grid is for images that do; take the grid "
             "'gis'."
