@@ -221,7 +221,7 @@ class Scene:
         part = Box(rows.start, rows.stop, columns.start, columns.stop)
         values = read_beyond(self.low.read, part, self.low.shape)
         valid = self._low_validity(box, part, values)
-        return self._interpolated(values, part, rows, columns, margin), valid
+        return self._filled_and_enlarged(values, part, rows, columns, margin), valid
 
     def nested(self, box: Box, margin: int, side: int) -> Array:
         """The multispectral image with a margin, filled, in pixels of ``side`` x ``side`` of the result's.
@@ -236,9 +236,10 @@ class Scene:
             return means
         down, across = self._taps(box, margin, side)
         part = Box(down.start, down.stop, across.start, across.stop)
-        return self._interpolated(read_beyond(self.low.read, part, self.low.shape), part, down, across, margin)
+        values = read_beyond(self.low.read, part, self.low.shape)
+        return self._filled_and_enlarged(values, part, down, across, margin)
 
-    def _interpolated(self, values: Array, part: Box, rows: Taps, columns: Taps, margin: int) -> Array:
+    def _filled_and_enlarged(self, values: Array, part: Box, rows: Taps, columns: Taps, margin: int) -> Array:
         """The values of some multispectral pixels interpolated, with the gaps among them filled."""
         if np.isnan(values[0]).any():
             reach = reach_of(self.resampling) + -(-2 * margin // self.ratio) + 1
