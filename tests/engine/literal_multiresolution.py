@@ -57,9 +57,14 @@ def atwt(scene: Scene) -> np.ndarray:
 
 
 def awlp(scene: Scene) -> np.ndarray:
-    """E + (P - A(P)) E / mean(E); the published table has P as it is, without any matching."""
+    """E + (P - A(P)) E / mean(E); the published table has P as it is, without any matching.
+
+    A pixel whose bands have no positive mean gets as much of the detail in every band.
+    """
     detail = scene.pan - spline(scene.pan, scene.levels, scene.border)
-    return scene.expanded * (1 + detail * quotient(np.ones_like(detail), scene.expanded.mean(0)))
+    intensity = scene.expanded.mean(0)
+    some = intensity > 0
+    return scene.expanded + detail * np.where(some, scene.expanded / np.where(some, intensity, 1), 1)
 
 
 def transform(size: int, low: np.ndarray) -> np.ndarray:
@@ -74,25 +79,19 @@ def transform(size: int, low: np.ndarray) -> np.ndarray:
 
 
 def wavelet_fusion(scene: Scene, kind: str = "haar", rule: str = "replace") -> np.ndarray:
-    """The details of the matched P in place of those of E ("replace"), added ("add"), or the larger ones ("largest").
+    """The details of the matched P in place of those of E ("replace"), or added to them ("add").
 
     A decimated transform whose first filter begins at the first pixel of the image; the images go on beyond their
     borders far enough that nothing of the circle's other end gets in.
     """
     low, step = WAVELETS[kind], 2**scene.levels
     margin = 2 * len(low) * step
-    chosen = {
-        "replace": lambda e, p: p,
-        "add": lambda e, p: e + p,
-        "largest": lambda e, p: np.where(np.abs(p) > np.abs(e), p, e),
-    }[rule]
-
     def merge(e, p, level):
         if level == 0:
             return e
         rows, columns = (transform(size, low) for size in e.shape)
         e, p = (rows @ image @ columns.T for image in (e, p))
-        merged, inner = chosen(e, p), tuple(slice(size // 2) for size in e.shape)
+        merged, inner = (e + p if rule == "add" else p), tuple(slice(size // 2) for size in e.shape)
         merged[inner] = merge(e[inner], p[inner], level - 1)
         return rows.T @ merged @ columns
 
@@ -165,16 +164,18 @@ def rcs(scene: Scene, radius: int = 9) -> np.ndarray:
 
 
 def lmvm(scene: Scene, radius: int = 3) -> np.ndarray:
-    """Local mean and variance matching; P keeps its deviation where its own is next to nothing."""
+    """Local mean and variance matching, (P - mean(P)) std(E) / std(P) + mean(E) in square windows."""
     def mean(image):
         return box(image, 2 * radius + 1, scene.border)
 
     def std(image):
-        return np.sqrt(np.maximum(mean((image - scene.mean(image)) ** 2) - mean(image - scene.mean(image)) ** 2, 0))
+        variance = mean(image**2) - mean(image) ** 2
+        return np.sqrt(np.where(variance > 1e-12 * mean(image) ** 2, variance, 0))
 
-    pan, of_pan = scene.pan, std(scene.pan)
-    some = of_pan > 1e-5
-    return each(scene, lambda k, e: (pan - mean(pan)) * np.where(some, std(e) / np.where(some, of_pan, 1), 1) + mean(e))
+    of_pan = std(scene.pan)
+    some = of_pan > 0
+    detail = np.where(some, (scene.pan - mean(scene.pan)) / np.where(some, of_pan, 1), 0)
+    return each(scene, lambda k, e: detail * std(e) + mean(e))
 
 
 def bayes_terms(scene: Scene):

@@ -42,8 +42,8 @@ class Scene:
 
     @property
     def levels(self) -> int:
-        """Levels of a dyadic transform that go from one resolution to the other."""
-        return int(np.log2(self.ratio))
+        """Levels of a dyadic transform that go, as nearly as can be, from one resolution to the other."""
+        return max(1, round(np.log2(self.ratio)))
 
     def gain(self, band: int) -> float:
         return self.gains[band] if self.gains else 0.3
@@ -144,11 +144,12 @@ def box(image: np.ndarray, side: int, border: str = "edge") -> np.ndarray:
 
 def spline(image: np.ndarray, levels: int, border: str = "edge") -> np.ndarray:
     """What the à trous transform leaves after its levels, each with weights twice as far apart."""
+    weights = np.ones(1)
     for level in range(levels):
-        weights = np.zeros(4 * 2**level + 1)
-        weights[:: 2**level] = SPLINE
-        image = filtered(image, weights, border)
-    return image
+        apart = np.zeros(4 * 2**level + 1)
+        apart[:: 2**level] = SPLINE
+        weights = np.convolve(weights, apart)
+    return filtered(image, weights, border)
 
 
 def thin(image: np.ndarray, ratio: int) -> np.ndarray:

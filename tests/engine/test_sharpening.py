@@ -78,7 +78,6 @@ MORE = {
     "wavelet_fusion": multiresolution.wavelet_fusion,
     "wavelet_fusion, db2": lambda b: multiresolution.wavelet_fusion(b, "db2"),
     "wavelet_fusion, add": lambda b: multiresolution.wavelet_fusion(b, rule="add"),
-    "wavelet_fusion, largest": lambda b: multiresolution.wavelet_fusion(b, rule="largest"),
     "mtf_glp_hpm, regression": lambda b: multiresolution.mtf_glp_hpm(b, True),
     "mtf_glp_cbd, local": lambda b: multiresolution.mtf_glp_cbd(b, 21, 0.2),
     "bayes_fusion": multiresolution.bayes_fusion,
@@ -156,8 +155,7 @@ def test_wavelets_are_orthonormal_and_a_pan_like_the_band_changes_nothing(kind):
     whole = multiresolution.transform(32, multiresolution.WAVELETS[kind])
     assert whole @ whole.T == pytest.approx(np.eye(32), abs=1e-12)
     one = replace(B, ms=B.ms[:1], pan=2 * B.expanded[0] + 5)
-    for rule in ("replace", "largest"):
-        np.testing.assert_allclose(multiresolution.wavelet_fusion(one, kind, rule), one.expanded, rtol=1e-9)
+    np.testing.assert_allclose(multiresolution.wavelet_fusion(one, kind), one.expanded, rtol=1e-9)
 
 
 def test_haars_details_are_what_blocks_lose_to_their_means():
