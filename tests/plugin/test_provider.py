@@ -16,6 +16,9 @@ IDS = {
     "stf:simple_mean", "stf:brovey", "stf:gihs", "stf:gsa", "stf:mtf_glp_fs", "stf:pca_fusion", "stf:gram_schmidt",
     "stf:bt_h", "stf:bdsd", "stf:bdsd_pc", "stf:pracs",
     "stf:pnn", "stf:pannet", "stf:drpnn", "stf:msdcnn", "stf:dicnn", "stf:fusionnet", "stf:gppnn",
+    "stf:hpf", "stf:sfim", "stf:atwt", "stf:awlp", "stf:wavelet_fusion", "stf:mtf_glp", "stf:mtf_glp_hpm",
+    "stf:mtf_glp_cbd",
+    "stf:rcs", "stf:lmvm", "stf:bayes_fusion",
     "stf:check_engine", "stf:install_engine", "stf:remove_engine",
 }
 ID = re.compile(r"^[a-z][a-z0-9_]*$")

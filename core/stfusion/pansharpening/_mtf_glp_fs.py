@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from stfusion.pansharpening._moments import fine_moments
-from stfusion.pansharpening._multiresolution import Injection, band_gains
+from stfusion.pansharpening._multiresolution import Injection, band_gains, pyramid_moments
 from stfusion.pansharpening._scene import Scene
-from stfusion.pansharpening._sharpen import STATISTICS, sharpen
+from stfusion.pansharpening._sharpen import sharpen
 from stfusion.run import Context
 
 
@@ -20,13 +19,8 @@ def run(context: Context) -> dict[str, Any]:
 
 def _prepare(scene: Scene, context: Context) -> Injection:
     gains = band_gains(scene, context)
-    filters = list(dict.fromkeys(gains))
-    moments = fine_moments(
-        context, scene,
-        lambda patch: [patch.expanded, patch.pan, *(patch.low_passed(gain) for gain in filters)],
-        (0.0, STATISTICS),
-    )
+    moments, lows = pyramid_moments(scene, context, gains)
     with_pan = moments.covariance[scene.bands]
-    low = np.array([with_pan[scene.bands + 1 + filters.index(gain)] for gain in gains])
     # A panchromatic image without detail, or without anything, adds nothing.
+    low = with_pan[lows]
     return Injection(gains, np.divide(with_pan[: scene.bands], low, out=np.zeros(scene.bands), where=low > 0))

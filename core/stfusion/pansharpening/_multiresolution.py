@@ -11,8 +11,12 @@ import numpy.typing as npt
 
 from stfusion.fusion._compile import compiled
 from stfusion.fusion._fuse import Tally
+from stfusion.pansharpening._filtered import smoothed
+from stfusion.pansharpening._moments import Moments, fine_moments
 from stfusion.pansharpening._scene import Patch, Scene
-from stfusion.raster.mtf import OTHER, gains_of
+from stfusion.pansharpening._sharpen import STATISTICS
+from stfusion.raster.mtf import MULTISPECTRAL, OTHER, gains_of
+from stfusion.raster.resolution import gaussian
 from stfusion.raster.source import Array
 from stfusion.run import Context
 
@@ -50,3 +54,29 @@ def band_gains(scene: Scene, context: Context) -> tuple[float, ...]:
     """The gains of the bands at the Nyquist frequency, by the options 'sensor' and 'gains'."""
     sensor = str(context.options.get("sensor", OTHER))
     return gains_of(sensor, str(context.options.get("gains", "")), scene.bands)
+
+
+def pyramid_moments(
+    scene: Scene, context: Context, gains: tuple[float, ...]
+) -> tuple[Moments, list[int]]:
+    """Moments of the bands, the panchromatic image, and what sensors see of it; and which variable each band's is."""
+    filters = list(dict.fromkeys(gains))
+    moments = fine_moments(
+        context, scene,
+        lambda patch: [patch.expanded, patch.pan, *(patch.low_passed(gain) for gain in filters)],
+        (0.0, STATISTICS),
+    )
+    return moments, [scene.bands + 1 + filters.index(gain) for gain in gains]
+
+
+def plain_moments(scene: Scene, context: Context) -> Moments:
+    """Moments of the bands and of the panchromatic image."""
+    return fine_moments(context, scene, lambda patch: [patch.expanded, patch.pan], (0.0, STATISTICS))
+
+
+def blurred_moments(scene: Scene, context: Context) -> Moments:
+    """Moments of the bands, of the panchromatic image, and of it blurred by a gain of 0.3 on its own pixels."""
+    weights = gaussian(MULTISPECTRAL, scene.ratio)
+    return fine_moments(
+        context, scene, lambda patch: [patch.expanded, patch.pan, smoothed(patch, weights)], (0.0, STATISTICS)
+    )

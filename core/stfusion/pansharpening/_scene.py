@@ -82,11 +82,24 @@ class Patch:
         self._scene = scene
         self.box = box
         self.margin = margin
+        self._pan: tuple[Array, Booleans | None] | None = None
+        self._beyond = -1
 
-    @cached_property
+    @property
     def pan(self) -> Array:
         """The panchromatic image (rows, columns)."""
-        return self._pan[0]
+        return self.pan_around(0)
+
+    def pan_around(self, reach: int) -> Array:
+        """The panchromatic image (rows, columns) with so many pixels more on every side than its margin.
+
+        It is read once when what reaches farthest is asked for first.
+        """
+        if self._pan is None or reach > self._beyond:
+            self._pan, self._beyond = self._scene.read_pan(self.box, self.margin + reach), reach
+        cut = self._beyond - reach
+        values = self._pan[0]
+        return values[cut : values.shape[0] - cut, cut : values.shape[1] - cut]
 
     @cached_property
     def expanded(self) -> Array:
@@ -96,7 +109,8 @@ class Patch:
     @cached_property
     def valid(self) -> Booleans | None:
         """Where both images have a value (rows, columns), or None where that is everywhere."""
-        found = [part for _, part in (self._pan, self._expanded) if part is not None]
+        pan = self._pan or self._scene.read_pan(self.box, self.margin)
+        found = [part for _, part in (pan, self._expanded) if part is not None]
         return np.logical_and.reduce(found) if found else None
 
     def low_passed(self, gain: float) -> Array:
@@ -118,10 +132,6 @@ class Patch:
         """An array of this patch without its margin."""
         margin = self.margin
         return values[..., margin : values.shape[-2] - margin, margin : values.shape[-1] - margin]
-
-    @cached_property
-    def _pan(self) -> tuple[Array, Booleans | None]:
-        return self._scene.read_pan(self.box, self.margin)
 
     @cached_property
     def _expanded(self) -> tuple[Array, Booleans | None]:
@@ -194,6 +204,11 @@ class Scene:
     def ratio(self) -> int:
         """Pixels of the result along a multispectral one, as a whole number."""
         return round((self.rows.ratio + self.columns.ratio) / 2)
+
+    @property
+    def levels(self) -> int:
+        """Levels of a dyadic transform that go, as nearly as can be, from one resolution to the other."""
+        return max(1, round(math.log2(self.ratio)))
 
     @property
     def common(self) -> Box:

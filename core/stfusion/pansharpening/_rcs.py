@@ -1,0 +1,20 @@
+"""RCS: F_k = E_k P / P_L, P_L the mean of P in a square window, as Orfeo ToolBox has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stfusion.pansharpening._filtered import Ratio
+from stfusion.pansharpening._scene import Scene
+from stfusion.pansharpening._sharpen import sharpen
+from stfusion.pansharpening._smoothing import box_weights
+from stfusion.run import Context
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Sharpen by ratio component substitution."""
+    return sharpen(context, _prepare)
+
+
+def _prepare(scene: Scene, context: Context) -> Ratio:
+    return Ratio(box_weights(2 * int(context.options["radius"]) + 1))
