@@ -20,9 +20,9 @@ def each(scene: Scene, fuse) -> np.ndarray:
     return np.array([fuse(k, band) for k, band in enumerate(scene.expanded)])
 
 
-def hpf(scene: Scene, side: int = 9, matched: bool = False) -> np.ndarray:
+def hpf(scene: Scene, side: int = 0, matched: bool = False) -> np.ndarray:
     """E + (P - P_L), with the gain std(E) / std(P) where it is ``matched``."""
-    detail = scene.pan - box(scene.pan, side, scene.border)
+    detail = scene.pan - box(scene.pan, side or 2 * scene.ratio + 1, scene.border)
     return each(scene, lambda k, e: e + detail * (gain(scene.std(e), scene.std(scene.pan)) if matched else 1))
 
 
@@ -37,9 +37,9 @@ def gain(part: float, whole: float) -> float:
     return part / whole if whole > 1e-12 else 0.0
 
 
-def sfim(scene: Scene, side: int = 9) -> np.ndarray:
+def sfim(scene: Scene, side: int = 0) -> np.ndarray:
     """E P / P_L."""
-    return scene.expanded * quotient(scene.pan, box(scene.pan, side, scene.border))
+    return scene.expanded * quotient(scene.pan, box(scene.pan, side or 2 * scene.ratio + 1, scene.border))
 
 
 def matched(scene: Scene, e: np.ndarray, low: np.ndarray) -> np.ndarray:
