@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -157,6 +158,13 @@ def test_drawing_can_be_cancelled_in_any_step(name):
 def test_the_image_itself_is_never_diffused(name):
     with pytest.raises(ValueError, match="no form that gives the image"):
         network_class(name)(Form(bands=4, ratio=4, size="small", target="image"))
+
+
+def test_residuals_are_in_standard_deviations():
+    residuals = np.random.default_rng(1).normal(0.01, 0.03, 100_000).astype(np.float32)
+    for name in NAMES:
+        assert network_class(name).unit(residuals) == pytest.approx(0.03, rel=0.01)
+    assert network_class("stfdiff").unit(residuals) > 0.08
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,6 +6,8 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -101,6 +103,11 @@ class Sharpener(Denoiser, SharpeningNetwork):
     targets = ("residual",)
     symmetric = False
     objective = "start"
+
+    @staticmethod
+    def unit(residuals: npt.NDArray[np.float32]) -> float:
+        """Their standard deviation."""
+        return float(np.std(residuals, dtype=np.float64))
 
     def within(self, batch: SharpeningBatch) -> Callable[[Tensor], Tensor]:
         """What keeps an image near the range of its bands."""

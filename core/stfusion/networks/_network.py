@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +22,9 @@ from stfusion.networks._batch import Batch, FusionBatch, SharpeningBatch, known,
 
 #: How a diffusion model gets from noise to an image.
 Sampler = Literal["ddim", "ddpm", "dpm-solver++"]
+
+#: The percentile of sizes that is taken for the largest, apart from outliers.
+_NEARLY_ALL = 99.5
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,11 @@ class Network(nn.Module, ABC):
 
     def __str__(self) -> str:
         return f"network '{self.id}' of {self.form.bands} band(s)"
+
+    @staticmethod
+    def unit(residuals: npt.NDArray[np.float32]) -> float:
+        """What a residual is divided by, from some (n,) of the training: nearly the largest there are."""
+        return float(np.percentile(np.abs(residuals), _NEARLY_ALL))
 
     def laid_out(self) -> Layout:
         """How a scene is cut into patches for this network."""

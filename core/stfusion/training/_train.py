@@ -40,8 +40,8 @@ from stfusion.training._watch import Watch, chosen
 
 #: Share of the memory limit for open images.
 _DATA_SHARE = 0.25
-#: Samples that the scale of the residuals is estimated from, and their percentile that becomes 1.
-_RESIDUAL_SAMPLES, _RESIDUAL_PERCENTILE = 64, 99.5
+#: Samples that the scale of the residuals is estimated from.
+_RESIDUAL_SAMPLES = 64
 #: Samples that the report shows, and progress, in per cent, at the begin and the end of the training.
 _SHOWN, _TRAINING = 4, (4.0, 98.0)
 #: Most epochs of a fine-tuning, whose time is what is planned; and its share of the recipe's learning rate.
@@ -226,7 +226,7 @@ class _Work:
         if order.start is None:
             form = replace(form, bands=data.bands)
             if form.target == "residual":
-                form = replace(form, residual_scale=_residual_scale(data))
+                form = replace(form, residual_scale=_residual_scale(order.kind, data))
         torch.manual_seed(context.job.seed)
         network = order.kind(form)
         if order.start is not None:
@@ -404,9 +404,9 @@ def best_of(record: Any) -> str:
     return "none" if record is None else f"{record.epoch}" if record.epoch else "0, the weights it started from"
 
 
-def _residual_scale(data: TrainingData) -> float:
-    """The size of nearly all residuals of the training samples, in normalised units."""
+def _residual_scale(kind: type[Network], data: TrainingData) -> float:
+    """What the network has residuals of the training samples divided by, in normalised units."""
     batch = collate([data.draw(0, number) for number in range(_RESIDUAL_SAMPLES)])
-    residual = (known(batch.truth) - batch.base()).abs().numpy()
+    residual = (known(batch.truth) - batch.base()).numpy()
     shown = np.broadcast_to(known(batch.valid).numpy(), residual.shape)
-    return max(float(f"{np.percentile(residual[shown], _RESIDUAL_PERCENTILE):.3g}"), 1e-3)
+    return max(float(f"{kind.unit(residual[shown]):.3g}"), 1e-3)
