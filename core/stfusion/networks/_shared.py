@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stfusion.declaration import Method, Option, Output, Role
 from stfusion.fusion._shared import FIRST_PAIR, PREDICTION, SECOND_PAIR, SECOND_PAIR_OPTIONAL, TARGET
-from stfusion.pansharpening._shared import ALIGNMENT, OUTPUT, ROLES
+from stfusion.pansharpening._shared import ALIGNMENT, GUIDED, OUTPUT, ROLES
 
 GROUP = "Spatiotemporal fusion (networks)"
 SHARPENING_GROUP = "Pansharpening (networks)"
@@ -16,7 +16,7 @@ SHARPENING_GROUP = "Pansharpening (networks)"
 NETWORKS = ("stfdcnn", "stfnet", "edcstfn", "gan_stfm", "stfgan", "swinstfm", "opgan", "sr3", "stfdiff")
 
 #: The ids of the networks of sharpening, in the order of their age.
-SHARPENING = ("pnn", "pannet", "drpnn", "msdcnn", "dicnn", "fusionnet", "gppnn")
+SHARPENING = ("pnn", "pannet", "drpnn", "msdcnn", "dicnn", "fusionnet", "gppnn", "ddif", "ssdiff")
 
 #: Where the weights that come with the engine lie, each under the id of its network.
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
@@ -129,9 +129,13 @@ def network(
 
 
 def sharpening(
-    *, name: str, title: str, summary: str, description: str, paper: str, doi: str, diffusion: bool = False
+    *, name: str, title: str, summary: str, description: str, paper: str, doi: str, diffusion: bool = False,
+    several: bool = False,
 ) -> Method:
-    """The declaration of a network of sharpening; where the interpolated image lies is for its checkpoint to say."""
+    """The declaration of a network of sharpening; where the interpolated image lies is for its checkpoint to say.
+
+    One that takes ``several`` bands in place of the panchromatic one sharpens hyperspectral images too.
+    """
     training = "Checkpoint of this network (*.safetensors), as 'Train a pansharpening network' or 'Import a network' "
     return Method(
         id=name,
@@ -143,7 +147,7 @@ def sharpening(
         paper=paper,
         doi=doi,
         roles=(
-            *ROLES,
+            *(GUIDED if several else ROLES),
             replace(WEIGHTS, help=training + "writes it. When empty, the weights that come with STF, for the networks "
                     "that have some."),
         ),

@@ -35,7 +35,7 @@ def run(context: Context) -> dict[str, Any]:
         if not isinstance(network, SharpeningNetwork):
             raise TypeError(f"{network} does not sharpen")
         toolbox = checkpoint.card.grid == "toolbox"
-        scene = open_scene(context, int(_CACHE_SHARE * working), toolbox)
+        scene = open_scene(context, int(_CACHE_SHARE * working), toolbox, several=True)
         _check(context, scene, network, checkpoint)
         if toolbox and scene.warped is not None:
             context.reporter.warning(

@@ -58,6 +58,7 @@ class SharpeningReader(Reader):
         coarse = None
         if self._network.needs_multispectral:
             coarse = self._scaling.apply(self._scene.nested(inner, margin, self._network.form.ratio))
+        pan = np.stack([patch.pan, *(scene.read(inner, margin).pan for scene in self._scene.guides[1:])])
         return SharpeningInputs(
-            box, known, self._pan_scaling.apply(patch.pan[None]), self._scaling.apply(patch.expanded), coarse
+            box, known, self._pan_scaling.apply(pan), self._scaling.apply(patch.expanded), coarse
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -176,7 +176,8 @@ class Scene:
 
     ``low`` is the multispectral image in pixels that run as those of the result do; ``warped`` is there where they do
     not by themselves, and has them on the result's pixels. ``top`` and ``left`` are the first row and column of the
-    panchromatic image that the result has.
+    panchromatic image that the result has. Where that has several bands, methods see the one that ``guide`` is the
+    number of, from 0.
     """
 
     multispectral: Source
@@ -189,6 +190,7 @@ class Scene:
     columns: Axis
     resampling: str
     warped: AlignedSource | None = None
+    guide: int = 0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -214,6 +216,11 @@ class Scene:
     def common(self) -> Box:
         """The multispectral pixels whose centres lie in the result."""
         return Box(*self.rows.common, *self.columns.common)
+
+    @property
+    def guides(self) -> list[Scene]:
+        """The scene once for every band of the panchromatic image."""
+        return [replace(self, guide=number) for number in range(len(self.pan.bands))]
 
     def read(self, box: Box, margin: int = 0) -> Patch:
         """A window of both images, with a margin around it."""
@@ -393,13 +400,14 @@ class Scene:
         return read_beyond((self.warped or self.low).read, box, self.shape)
 
     def _pan_inside(self, box: Box) -> Array:
-        return self.pan.read(
-            Box(box.top + self.top, box.bottom + self.top, box.left + self.left, box.right + self.left)
-        )
+        around = Box(box.top + self.top, box.bottom + self.top, box.left + self.left, box.right + self.left)
+        return self.pan.read(around)[self.guide : self.guide + 1]
 
 
-def open_scene(context: Context, cache_bytes: int, toolbox: bool = False) -> Scene:
+def open_scene(context: Context, cache_bytes: int, toolbox: bool = False, several: bool = False) -> Scene:
     """Open, check and align the two images of a job; on the toolbox's grid if that or the option 'Grid' says so.
+
+    The panchromatic one may have ``several`` bands.
 
     Raises
     ------
@@ -409,7 +417,7 @@ def open_scene(context: Context, cache_bytes: int, toolbox: bool = False) -> Sce
     titles = {role.id: role.title for role in context.method.roles}
     images = {name: Source(titles[name], context.job.inputs[name]) for name in ("multispectral", "pan")}
     multispectral, pan = images["multispectral"], images["pan"]
-    if len(pan.bands) != 1:
+    if len(pan.bands) != 1 and not several:
         raise UserError(
             f"{pan} has {len(pan.bands)} bands; choose the panchromatic one with 'Bands of the panchromatic image'."
         )

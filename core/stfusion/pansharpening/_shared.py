@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from stfusion.declaration import Method, Option, Output, Role
 from stfusion.raster.mtf import PANCHROMATIC
 
@@ -16,6 +18,16 @@ ROLES = (
     Role(
         "pan", "Panchromatic image", "pan", "",
         "Image of the same place with smaller pixels, one band. Its grid is the grid of the result.",
+    ),
+)
+
+#: The same where the image with smaller pixels may have several bands.
+GUIDED = (
+    replace(ROLES[0], title="Multispectral or hyperspectral image"),
+    replace(
+        ROLES[1], title="Panchromatic or multispectral image",
+        help="Image of the same place with smaller pixels: a panchromatic band, or a few bands to sharpen a "
+        "hyperspectral image with. Its grid is the grid of the result.",
     ),
 )
 
