@@ -19,6 +19,8 @@ from pansharpened import refused, sharpen, write_scene
 from sharpening import QUICKBIRD, Scene, set_a, set_b
 from stfusion import registry
 from stfusion.pansharpening import _moments, _sharpen
+from stfusion.raster.encoding import encode_into
+from stfusion.raster.output import Encoding
 
 METHODS = sorted(m.id for m in registry.methods().values() if m.group == "Pansharpening")
 SENSOR = {"gains": ",".join(map(str, QUICKBIRD))}
@@ -229,6 +231,31 @@ def test_values_are_those_that_gdal_gives(tmp_path):
     np.testing.assert_array_equal(expanded[:, 128, 128], [276, 354, 392, 409])
     exact = np.floor(expanded * scene.pan / expanded.mean(axis=0) + 0.5)
     assert np.abs(found - exact).max() <= 2
+
+
+def test_plain_tiles_hold_the_same(tmp_path):
+    paths = write_scene(tmp_path, known())
+    found, _ = sharpen(tmp_path, "brovey", paths)
+    plain, _ = sharpen(tmp_path, "brovey", paths, layout="tiled")
+    np.testing.assert_array_equal(plain, found)
+    with rasterio.open(tmp_path / "brovey.tif") as dataset:
+        assert (dataset.compression, dataset.overviews(1), dataset.block_shapes[0]) == (None, [], (512, 512))
+
+
+@pytest.mark.parametrize(
+    ("kind", "nodata"), [("uint16", 65535), ("uint8", 0), ("int16", -32768), ("int8", 127), ("uint16", 300)]
+)
+def test_values_are_encoded_as_everywhere(kind, nodata):
+    limits, rng = np.iinfo(kind), np.random.default_rng(2)
+    encoding = Encoding(np.dtype(kind), float(nodata), np.ones(2), np.zeros(2))
+    values = rng.uniform(limits.min - 50, limits.max + 50, (2, 40, 61)).astype(np.float32)
+    values[0, :5] = np.rint(values[0, :5]) + 0.5
+    values[0, 5, :40], values[0, 6, :40] = (np.arange(end - 20, end + 20) + 0.5 for end in (limits.min, limits.max))
+    values[1, :2], values[1, 2, 0], values[1, 2, 1], values[1, 3] = np.nan, np.inf, -np.inf, nodata
+    stored = np.empty((2, 50, 61), kind)[:, 5:45]
+    expected, clipped = encoding.encode(values)
+    assert encode_into(stored, encoding, values) == clipped
+    np.testing.assert_array_equal(stored, expected)
 
 
 def test_weights_of_a_sensor_are_shares_of_wavelengths(tmp_path):

@@ -42,14 +42,36 @@ class Axis:
     offset: float
     count: int
     low: int
+    resampling: str
 
-    def places(self, begin: int, end: int, side: int = 1) -> Floats:
-        """Where centres of pixels of the result lie, in multispectral pixels; those beyond it are repeated.
+    @cached_property
+    def places(self) -> Floats:
+        """Where the centres of all pixels of the result lie, in multispectral pixels."""
+        return self._places(np.arange(self.count, dtype=np.float64))
 
-        Of a larger ``side``, those of so many pixels together.
+    @cached_property
+    def owners(self) -> npt.NDArray[np.int64]:
+        """The multispectral pixels that the pixels of the result lie in, of which there need not be such."""
+        return np.floor(self.places + 0.5).astype(np.int64)
+
+    def taps(self, begin: int, end: int, side: int = 1) -> Taps:
+        """What pixels of the result are interpolated from; those beyond it are repeated.
+
+        Of a larger ``side``, so many pixels together.
         """
-        inside = np.clip(np.arange(begin, end, side, dtype=np.float64) + (side - 1) / 2, 0, self.count - 1)
-        return (inside + 0.5) / self.ratio + self.offset - 0.5
+        if side == 1:
+            inside = np.clip(np.arange(begin, end), 0, self.count - 1)
+            return Taps(self._taps.first[inside], self._taps.weights[inside])
+        middles = np.arange(begin, end, side, dtype=np.float64) + (side - 1) / 2
+        return interpolation(self._places(np.clip(middles, 0, self.count - 1)), self.resampling)
+
+    @cached_property
+    def _taps(self) -> Taps:
+        return interpolation(self.places, self.resampling)
+
+    def _places(self, pixels: Floats) -> Floats:
+        found: Floats = (pixels + 0.5) / self.ratio + self.offset - 0.5
+        return found
 
     def centres(self, begin: int, end: int) -> Floats:
         """Where centres of multispectral pixels lie, in pixels of the result."""
@@ -188,7 +210,6 @@ class Scene:
     low: AlignedSource
     rows: Axis
     columns: Axis
-    resampling: str
     warped: AlignedSource | None = None
     guide: int = 0
 
@@ -264,7 +285,7 @@ class Scene:
     def _filled_and_enlarged(self, values: Array, part: Box, rows: Taps, columns: Taps, margin: int) -> Array:
         """The values of some multispectral pixels interpolated, with the gaps among them filled."""
         if np.isnan(values[0]).any():
-            reach = reach_of(self.resampling) + -(-2 * margin // self.ratio) + 1
+            reach = reach_of(self.rows.resampling) + -(-2 * margin // self.ratio) + 1
             wide = _grown(part, reach)
             values = fill_gaps(read_beyond(self.low.read, wide, self.low.shape), reach)[_inside(part, wide)]
         return enlarged(values, rows.since(part.top), columns.since(part.left))
@@ -324,7 +345,7 @@ class Scene:
     @property
     def there_and_back_reach(self) -> int:
         """The margin that :meth:`Patch.there_and_back` needs."""
-        return math.ceil((2 + reach_of(self.resampling) + 1) * max(self.rows.ratio, self.columns.ratio)) + 1
+        return math.ceil((2 + reach_of(self.rows.resampling) + 1) * max(self.rows.ratio, self.columns.ratio)) + 1
 
     def there_and_back(self, box: Box, margin: int, values: Array) -> Array:
         """Arrays of a window and its margin shrunk by cubic convolution and interpolated again; see :class:`Patch`."""
@@ -360,16 +381,13 @@ class Scene:
     def _taps(self, box: Box, margin: int, side: int = 1) -> tuple[Taps, Taps]:
         """What the rows and columns of a window with its margin are interpolated from."""
         return (
-            interpolation(self.rows.places(box.top - margin, box.bottom + margin, side), self.resampling),
-            interpolation(self.columns.places(box.left - margin, box.right + margin, side), self.resampling),
+            self.rows.taps(box.top - margin, box.bottom + margin, side),
+            self.columns.taps(box.left - margin, box.right + margin, side),
         )
 
     def _low_validity(self, box: Box, part: Box, values: Array) -> Booleans | None:
         """Where the multispectral pixel that a pixel of the result lies in has a value; None: everywhere."""
-        own = [
-            np.floor(axis.places(*ends) + 0.5).astype(np.int64)
-            for axis, ends in ((self.rows, (box.top, box.bottom)), (self.columns, (box.left, box.right)))
-        ]
+        own = self.rows.owners[box.top : box.bottom], self.columns.owners[box.left : box.right]
         beyond = [(place < 0) | (place >= n) for place, n in zip(own, self.low.shape, strict=True)]
         gaps = np.isnan(values[0])
         if not gaps.any() and not any(each.any() for each in beyond):
@@ -455,13 +473,14 @@ def _note_ratio(context: Context, multispectral: Source, pan: Source, sizes: tup
 
 def _beside(context: Context, multispectral: Source, pan: Source, toolbox: bool) -> Scene:
     """The scene of images whose rows and columns run alike: nothing is resampled but by its methods."""
+    resampling = str(context.options["resampling"])
     across = ~multispectral.grid.affine @ pan.grid.affine
     sizes = _snapped(1 / across.e, 1e-6), _snapped(1 / across.a, 1e-6)
     _check_ratio(multispectral, pan, sizes)
     _note_ratio(context, multispectral, pan, sizes, "")
     shift = 0.5 if toolbox or context.options.get("grid") == "toolbox" else 0.0
     axes = [
-        Axis(size, _snapped(offset * size, 1e-4) / size - shift * (round(size) % 2 == 0) / size, count, low)
+        Axis(size, _snapped(offset * size, 1e-4) / size - shift * (round(size) % 2 == 0) / size, count, low, resampling)
         for size, offset, count, low in zip(
             sizes, (across.f, across.c), pan.shape, multispectral.shape, strict=True
         )
@@ -476,12 +495,12 @@ def _beside(context: Context, multispectral: Source, pan: Source, toolbox: bool)
         covered if str(context.options["extent"]) == "intersection" else [(0, axis.count) for axis in axes]
     )
     rows, columns = (
-        Axis(axis.ratio, axis.offset + begin / axis.ratio, end - begin, axis.low)
+        Axis(axis.ratio, axis.offset + begin / axis.ratio, end - begin, axis.low, resampling)
         for axis, (begin, end) in zip(axes, ((top, bottom), (left, right)), strict=True)
     )
     own = AlignedSource(multispectral, multispectral.grid, "nearest")
     grid = pan.grid[top:bottom, left:right]
-    return Scene(multispectral, pan, grid, top, left, own, rows, columns, str(context.options["resampling"]))
+    return Scene(multispectral, pan, grid, top, left, own, rows, columns)
 
 
 def _snapped(value: float, tolerance: float) -> float:
@@ -509,9 +528,9 @@ def _warped(context: Context, multispectral: Source, pan: Source, cache_bytes: i
     low = AlignedSource(
         multispectral, GeoBox(shape, grid.affine * Affine.scale(ratio), grid.crs), "cubic", cache_bytes=cache_bytes // 2
     )
-    rows, columns = (Axis(ratio, 0.0, int(n), m) for n, m in zip(grid.shape, shape, strict=True))
+    rows, columns = (Axis(ratio, 0.0, int(n), m, resampling) for n, m in zip(grid.shape, shape, strict=True))
     on_grid = AlignedSource(multispectral, grid, resampling, cache_bytes=cache_bytes // 2)
-    return Scene(multispectral, pan, grid, top, left, low, rows, columns, resampling, on_grid)
+    return Scene(multispectral, pan, grid, top, left, low, rows, columns, on_grid)
 
 
 def _common_grid(context: Context, multispectral: Source, pan: Source) -> tuple[GeoBox, int, int]:

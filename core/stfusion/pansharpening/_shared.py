@@ -33,7 +33,7 @@ GUIDED = (
 
 OUTPUT = Output(
     "output", "raster_out", "Pansharpened image",
-    "Cloud Optimized GeoTIFF with the pixels of the panchromatic image and the bands of the multispectral one.",
+    "GeoTIFF with the pixels of the panchromatic image and the bands of the multispectral one.",
 )
 
 ALIGNMENT = (
@@ -59,6 +59,12 @@ ALIGNMENT = (
         "'multispectral': data type, scale, offset and nodata value of the multispectral image; 'float32': real "
         "numbers.",
         choices=("multispectral", "float32"),
+    ),
+    Option(
+        "layout", "choice", "Layout of the file", "cog",
+        "'cog': Cloud Optimized GeoTIFF, compressed and with overviews; 'tiled': GeoTIFF in tiles without either, "
+        "which is larger, slower to look at, and written in a fraction of the time.",
+        choices=("cog", "tiled"),
     ),
 )
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from stfusion.fusion._fuse import Tally
 from stfusion.pansharpening._scene import Patch, Scene, open_scene
+from stfusion.raster.encoding import encode_into
 from stfusion.raster.output import Content, Output, provenance
 from stfusion.raster.source import Array, Box
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape
@@ -20,7 +21,7 @@ _CACHE_SHARE, _GDAL_SHARE, _TILE_SHARE = 0.15, 0.2, 0.4
 #: Progress, in per cent, at the end of the statistics and at that of the sharpening.
 STATISTICS, _SHARPENED = 35.0, 85.0
 #: Rows that are sharpened at a time, so that what is between the steps stays in the processor's cache.
-_ROWS = 64
+_ROWS = 128
 #: Bytes of a value while it is sharpened, and while it waits to be written.
 _SCRATCH, _STORED = 16, 8
 
@@ -53,8 +54,8 @@ def sharpen(context: Context, prepare: Callable[[Scene, Context], Sharpener]) ->
         like, tags = scene.multispectral, provenance(context, day)
         with Output(context.job.outputs["output"], like, tags, context.stop, content, scene.grid) as output:
             _sharpen(context, scene, method, output, int(_TILE_SHARE * working))
-            context.reporter.stage("Writing the Cloud Optimized GeoTIFF", 4, 4)
-            output.finish(context.threads)
+            context.reporter.stage("Writing the GeoTIFF", 4, 4)
+            output.finish(context.threads, optimized=str(context.options["layout"]) == "cog")
     return {"output": str(output.path), **({"date": day.isoformat()} if day is not None else {})}
 
 
@@ -72,9 +73,8 @@ def _sharpen(context: Context, scene: Scene, method: Sharpener, output: Output, 
             if patch.valid is not None:
                 values[:, ~patch.valid] = np.nan
                 tally.add("nodata", scene.bands * int(np.count_nonzero(~patch.valid)))
-            encoded, clipped = output.encoding.encode(values)
-            stored[(slice(None), *strip.inner.within(part.inner))] = encoded
-            tally.add("clipped", clipped)
+            own = stored[(slice(None), *strip.inner.within(part.inner))]
+            tally.add("clipped", encode_into(own, output.encoding, values))
             strip.advance(1.0)
         return stored
 

@@ -124,6 +124,14 @@ def _along_rows(values: Array, first: npt.NDArray[np.int64], weights: Array) -> 
     for b in range(bands):
         for i in range(rows):
             line, target = values[b, i], found[b, i]
+            if taps == 4:
+                for j in range(count):
+                    start, own = first[j], weights[j]
+                    target[j] = (
+                        own[0] * line[start] + own[1] * line[start + 1]
+                        + own[2] * line[start + 2] + own[3] * line[start + 3]
+                    )
+                continue
             for j in range(count):
                 start = first[j]
                 total = np.float32(0.0)

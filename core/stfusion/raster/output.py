@@ -189,6 +189,7 @@ class Output:
             tiled=True,
             blockxsize=_BLOCK,
             blockysize=_BLOCK,
+            INTERLEAVE="BAND",
             BIGTIFF="IF_SAFER",
         )
         if self._content.colours is not None and self.encoding.dtype == np.uint8:
@@ -220,16 +221,18 @@ class Output:
             except (RasterioError, CPLE_BaseError) as error:
                 raise self._full(error) from error
 
-    def finish(self, threads: int, style: str | None = None, table: str | None = None) -> None:
+    def finish(
+        self, threads: int, style: str | None = None, table: str | None = None, optimized: bool = True
+    ) -> None:
         """Close, convert to a Cloud Optimized GeoTIFF, make sure that it can be read, and give it its name.
 
+        Where it need not be ``optimized``, it stays as the tiles were written: neither compressed nor with overviews.
         ``style`` is the text of a QML file to lie beside it, where QGIS looks for how to show it, and ``table`` that of
         the file where GDAL looks for names of classes and an attribute table.
         """
         for number, name in enumerate(self._content.names, 1):
             if name:
                 self._tiles.set_band_description(number, name)
-        classes = self._content.colours is not None
         self._tiles.scales = tuple(self.encoding.scales)
         self._tiles.offsets = tuple(self.encoding.offsets)
         self._tiles.update_tags(**self._tags)
@@ -238,17 +241,10 @@ class Output:
             self._tiles.close()
             if (self._folder / "tiles.tif").stat().st_size < self._bytes:
                 raise self._full("the tiles are incomplete")
-            copy_raster(
-                self._folder / "tiles.tif",
-                final,
-                driver="COG",
-                COMPRESS="DEFLATE",
-                PREDICTOR="NO" if classes else "YES",
-                LEVEL=1,
-                OVERVIEW_RESAMPLING="MODE" if classes else "AVERAGE",
-                BIGTIFF="IF_SAFER",
-                NUM_THREADS=str(threads),
-            )
+            if optimized:
+                self._optimize(final, threads)
+            else:
+                final = self._folder / "tiles.tif"
             self._check(final)
             beside = {self.path.with_suffix(".qml"): style, self.path.with_name(f"{self.path.name}.aux.xml"): table}
             texts = {path: text for path, text in beside.items() if text is not None}
@@ -259,6 +255,20 @@ class Output:
             os.replace(final, self.path)
         except (RasterioError, CPLE_BaseError, OSError) as error:
             raise self._full(error) from error
+
+    def _optimize(self, final: Path, threads: int) -> None:
+        classes = self._content.colours is not None
+        copy_raster(
+            self._folder / "tiles.tif",
+            final,
+            driver="COG",
+            COMPRESS="DEFLATE",
+            PREDICTOR="NO" if classes else "YES",
+            LEVEL=1,
+            OVERVIEW_RESAMPLING="MODE" if classes else "AVERAGE",
+            BIGTIFF="IF_SAFER",
+            NUM_THREADS=str(threads),
+        )
 
     def _check(self, path: Path) -> None:
         """Read the last pixel of every band: the full-resolution blocks stand last in the file."""

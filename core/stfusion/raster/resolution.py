@@ -103,7 +103,7 @@ def read_beyond(read: Callable[[Box], Image], box: Box, shape: tuple[int, int]) 
     """A window that may reach beyond an image of this shape, where its outermost pixels are repeated."""
     inside = Box(max(box.top, 0), min(box.bottom, shape[0]), max(box.left, 0), min(box.right, shape[1]))
     beyond = (inside.top - box.top, box.bottom - inside.bottom), (inside.left - box.left, box.right - inside.right)
-    return np.pad(read(inside), ((0, 0), *beyond), "edge")
+    return np.pad(read(inside), ((0, 0), *beyond), "edge") if np.any(beyond) else read(inside)
 
 
 def _filtered(part: Image, weights: Floats, step: int) -> Floats:
