@@ -55,9 +55,9 @@ def run(context: Context) -> dict[str, Any]:
             drawing = drawing_of(context, network, checkpoint.card.steps, "uncertainty" in outputs)
             context.reporter.stage("Sharpening", 2, 3)
             predict(context, network, reader, drawing, outputs, working)
-            context.reporter.stage("Writing the Cloud Optimized GeoTIFF", 3, 3)
+            context.reporter.stage("Writing the GeoTIFF", 3, 3)
             for output in outputs.values():
-                output.finish(context.threads)
+                output.finish(context.threads, optimized=context.options["layout"] == "cog")
     result = {name: str(output.path) for name, output in outputs.items()}
     return {**result, **({"date": day.isoformat()} if day is not None else {})}
 

@@ -55,7 +55,7 @@ def sharpen(context: Context, prepare: Callable[[Scene, Context], Sharpener]) ->
         with Output(context.job.outputs["output"], like, tags, context.stop, content, scene.grid) as output:
             _sharpen(context, scene, method, output, int(_TILE_SHARE * working))
             context.reporter.stage("Writing the GeoTIFF", 4, 4)
-            output.finish(context.threads, optimized=str(context.options["layout"]) == "cog")
+            output.finish(context.threads, optimized=context.options["layout"] == "cog")
     return {"output": str(output.path), **({"date": day.isoformat()} if day is not None else {})}
 
 
