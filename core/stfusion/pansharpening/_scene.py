@@ -49,10 +49,9 @@ class Axis:
         """Where the centres of all pixels of the result lie, in multispectral pixels."""
         return self._places(np.arange(self.count, dtype=np.float64))
 
-    @cached_property
-    def owners(self) -> npt.NDArray[np.int64]:
-        """The multispectral pixels that the pixels of the result lie in, of which there need not be such."""
-        return np.floor(self.places + 0.5).astype(np.int64)
+    def owners(self, begin: int, end: int) -> npt.NDArray[np.int64]:
+        """The multispectral pixels that pixels of the result lie in, of which there need not be such."""
+        return np.floor(self.places[self._inside(begin, end)] + 0.5).astype(np.int64)
 
     def taps(self, begin: int, end: int, side: int = 1) -> Taps:
         """What pixels of the result are interpolated from; those beyond it are repeated.
@@ -60,7 +59,7 @@ class Axis:
         Of a larger ``side``, so many pixels together.
         """
         if side == 1:
-            inside = np.clip(np.arange(begin, end), 0, self.count - 1)
+            inside = self._inside(begin, end)
             return Taps(self._taps.first[inside], self._taps.weights[inside])
         middles = np.arange(begin, end, side, dtype=np.float64) + (side - 1) / 2
         return interpolation(self._places(np.clip(middles, 0, self.count - 1)), self.resampling)
@@ -68,6 +67,10 @@ class Axis:
     @cached_property
     def _taps(self) -> Taps:
         return interpolation(self.places, self.resampling)
+
+    def _inside(self, begin: int, end: int) -> npt.NDArray[np.int64]:
+        """Pixels of the result; the outermost ones instead of those beyond it."""
+        return np.clip(np.arange(begin, end), 0, self.count - 1)
 
     def _places(self, pixels: Floats) -> Floats:
         found: Floats = (pixels + 0.5) / self.ratio + self.offset - 0.5
@@ -387,7 +390,7 @@ class Scene:
 
     def _low_validity(self, box: Box, part: Box, values: Array) -> Booleans | None:
         """Where the multispectral pixel that a pixel of the result lies in has a value; None: everywhere."""
-        own = self.rows.owners[box.top : box.bottom], self.columns.owners[box.left : box.right]
+        own = self.rows.owners(box.top, box.bottom), self.columns.owners(box.left, box.right)
         beyond = [(place < 0) | (place >= n) for place, n in zip(own, self.low.shape, strict=True)]
         gaps = np.isnan(values[0])
         if not gaps.any() and not any(each.any() for each in beyond):
