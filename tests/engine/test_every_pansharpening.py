@@ -42,6 +42,7 @@ JUDGED: list[tuple[str, dict[str, Any], Any]] = [
     ("pracs", {}, substitution.pracs),
     ("pracs", {"strength": 1.95}, lambda scene: substitution.pracs(scene, 1.95)),
     ("mtf_glp_fs", SENSOR, multiresolution.mtf_glp_fs),
+    ("hypersharpening", SENSOR, multiresolution.mtf_glp_fs),
     ("hpf", {}, multiresolution.hpf),
     ("hpf", {"window": 5, "gain": "deviation"}, lambda scene: multiresolution.hpf(scene, 5, matched=True)),
     ("sfim", {}, multiresolution.sfim),

@@ -16,7 +16,7 @@ IDS = {
     "stf:simple_mean", "stf:brovey", "stf:gihs", "stf:gsa", "stf:mtf_glp_fs", "stf:pca_fusion", "stf:gram_schmidt",
     "stf:bt_h", "stf:bdsd", "stf:bdsd_pc", "stf:pracs",
     "stf:pnn", "stf:pannet", "stf:drpnn", "stf:msdcnn", "stf:dicnn", "stf:fusionnet", "stf:gppnn",
-    "stf:ddif", "stf:ssdiff",
+    "stf:ddif", "stf:ssdiff", "stf:hypersharpening",
     "stf:hpf", "stf:sfim", "stf:atwt", "stf:awlp", "stf:wavelet_fusion", "stf:mtf_glp", "stf:mtf_glp_hpm",
     "stf:mtf_glp_cbd",
     "stf:rcs", "stf:lmvm", "stf:bayes_fusion",

@@ -106,8 +106,12 @@ def declare(
     doi: str = "",
     options: tuple[Option, ...] = (),
     tags: tuple[str, ...] = (),
+    several: bool = False,
 ) -> Method:
-    """The declaration of a pansharpening method that works on any two images; it runs ``_<id>.run``."""
+    """The declaration of a pansharpening method that works on any two images; it runs ``_<id>.run``.
+
+    One that takes ``several`` bands in place of the panchromatic one sharpens hyperspectral images too.
+    """
     return Method(
         id=identity,
         operation="pansharpen",
@@ -117,7 +121,7 @@ def declare(
         description=description,
         paper=paper,
         doi=doi,
-        roles=ROLES,
+        roles=GUIDED if several else ROLES,
         options=(*options, *ALIGNMENT),
         outputs=(OUTPUT,),
         run=f"stfusion.pansharpening._{identity}:run",

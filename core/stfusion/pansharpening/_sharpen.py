@@ -40,11 +40,16 @@ class Sharpener(Protocol):
         """The bands (bands, rows, columns) of the patch without its margin, of any value where it is not valid."""
 
 
-def sharpen(context: Context, prepare: Callable[[Scene, Context], Sharpener]) -> dict[str, Any]:
-    """Run a pansharpening method on the job's images and return the outputs by name."""
+def sharpen(
+    context: Context, prepare: Callable[[Scene, Context], Sharpener], several: bool = False
+) -> dict[str, Any]:
+    """Run a pansharpening method on the job's images and return the outputs by name.
+
+    The panchromatic image may have ``several`` bands.
+    """
     with bounded_gdal(context, _GDAL_SHARE) as working:
         context.reporter.stage("Opening and checking the images", 1, 4)
-        scene = open_scene(context, int(_CACHE_SHARE * working))
+        scene = open_scene(context, int(_CACHE_SHARE * working), several=several)
         context.reporter.stage("Statistics of the whole scene", 2, 4)
         method = prepare(scene, context)
         day = scene.multispectral.date or scene.pan.date
