@@ -11,7 +11,7 @@ from typing import Any
 from stfusion import PROTOCOL, __version__
 
 BASE = ("numpy", "scipy", "numba", "rasterio", "odc-geo", "scikit-learn", "matplotlib")
-NETWORKS = ("torch", "safetensors", "lightning-fabric", "tensorboardX")
+NETWORKS = ("torch", "safetensors", "lightning-fabric", "tensorboardX", "h5py")
 
 
 def packages() -> dict[str, Any]:

@@ -162,9 +162,20 @@ def test_invalid_pixels_are_not_judged() -> None:
     prediction[0, :4] += 1
     assert figures(prediction, held)[:2] == pytest.approx([25.0, 0.25])
     held.valid[:4] = False
-    assert figures(prediction, held) == pytest.approx([0.0, 0.0, 1.0])
+    assert figures(prediction, held) == pytest.approx([0.0, 0.0, 1.0, np.nan, np.nan], nan_ok=True)
     prediction[0, 9, 9] = np.nan
     assert np.isinf(figures(prediction, held)[0])
+
+
+def test_angles_and_ergas_are_those_of_a_sharpening() -> None:
+    held = sample(0)
+    held.ratio = 4.0
+    held.truth[0], held.truth[1] = 0.5, 0.25
+    prediction = held.truth * np.float32(1.1)
+    assert figures(prediction, held)[3:] == pytest.approx([0.0, 100 / 4 * 0.1], abs=1e-2)
+    held.truth[1] = 0.5
+    prediction[0], prediction[1] = 0.5, 0.0
+    assert figures(prediction, held)[3:] == pytest.approx([45.0, 25 * np.sqrt(0.5)], abs=1e-3)
 
 
 def test_early_stop() -> None:

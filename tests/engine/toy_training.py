@@ -117,6 +117,7 @@ class Sample:
     truth: np.ndarray
     valid: np.ndarray
     normalisation: Normalisation = SCALING
+    ratio: float | None = None
 
 
 def sample(item: int) -> Sample:

@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.overlap import compute_reproject_roi
 
 from stfusion.errors import UserError
+from stfusion.pansharpening._shared import ALIGNMENT
 from stfusion.raster.checks import check_values
 from stfusion.raster.gaps import fill_gaps
 from stfusion.raster.interpolation import Taps, enlarged, interpolation, reach_of, shrinking, shrunk, weighted_means
@@ -26,6 +27,8 @@ Booleans = npt.NDArray[np.bool_]
 
 #: Pixels of the multispectral image have to be this many times as wide as those of the panchromatic one.
 _LEAST_RATIO = 1.5
+#: How images are aligned where a job does not say it.
+_ALIGNED = {option.id: str(option.default) for option in ALIGNMENT}
 #: Share of a ratio by which it may be off a whole number without being spoken of.
 _OFF = 0.01
 
@@ -450,6 +453,11 @@ def open_scene(context: Context, cache_bytes: int, toolbox: bool = False, severa
     return scene
 
 
+def _option(context: Context, name: str) -> str:
+    """An option of the alignment; as it is by default for a job that does not ask for it."""
+    return str(context.options.get(name, _ALIGNED[name]))
+
+
 def _run_alike(multispectral: Source, pan: Source) -> bool:
     """Whether rows and columns of the two run in the same directions, so that nothing has to be warped."""
     across = ~multispectral.grid.affine @ pan.grid.affine
@@ -476,12 +484,12 @@ def _note_ratio(context: Context, multispectral: Source, pan: Source, sizes: tup
 
 def _beside(context: Context, multispectral: Source, pan: Source, toolbox: bool) -> Scene:
     """The scene of images whose rows and columns run alike: nothing is resampled but by its methods."""
-    resampling = str(context.options["resampling"])
+    resampling = _option(context, "resampling")
     across = ~multispectral.grid.affine @ pan.grid.affine
     sizes = _snapped(1 / across.e, 1e-6), _snapped(1 / across.a, 1e-6)
     _check_ratio(multispectral, pan, sizes)
     _note_ratio(context, multispectral, pan, sizes, "")
-    shift = 0.5 if toolbox or context.options.get("grid") == "toolbox" else 0.0
+    shift = 0.5 if toolbox or _option(context, "grid") == "toolbox" else 0.0
     axes = [
         Axis(size, _snapped(offset * size, 1e-4) / size - shift * (round(size) % 2 == 0) / size, count, low, resampling)
         for size, offset, count, low in zip(
@@ -495,7 +503,7 @@ def _beside(context: Context, multispectral: Source, pan: Source, toolbox: bool)
             "or check their coordinate systems."
         )
     (top, bottom), (left, right) = (
-        covered if str(context.options["extent"]) == "intersection" else [(0, axis.count) for axis in axes]
+        covered if _option(context, "extent") == "intersection" else [(0, axis.count) for axis in axes]
     )
     rows, columns = (
         Axis(axis.ratio, axis.offset + begin / axis.ratio, end - begin, axis.low, resampling)
@@ -514,13 +522,13 @@ def _snapped(value: float, tolerance: float) -> float:
 
 def _warped(context: Context, multispectral: Source, pan: Source, cache_bytes: int) -> Scene:
     """The scene of images that lie askew: the multispectral one is warped to the rows and columns of the other one."""
-    resampling = str(context.options["resampling"])
+    resampling = _option(context, "resampling")
     align(multispectral, pan, resampling)  # refuses what does not go together
     sizes = pixel_ratio(multispectral.grid, pan.grid)
     _check_ratio(multispectral, pan, sizes)
     other = "" if multispectral.grid.crs == pan.grid.crs else f" from {multispectral.crs_name} to {pan.crs_name}"
     _note_ratio(context, multispectral, pan, sizes, f", askew{other}")
-    if context.options.get("grid") == "toolbox":
+    if _option(context, "grid") == "toolbox":
         raise UserError(
             f"{multispectral} does not run as {pan} does, and the toolboxes' grid is for images that do; take the grid "
             "'gis'."
@@ -538,7 +546,7 @@ def _warped(context: Context, multispectral: Source, pan: Source, cache_bytes: i
 
 def _common_grid(context: Context, multispectral: Source, pan: Source) -> tuple[GeoBox, int, int]:
     """The pixels of the panchromatic image that the result has, and the first row and column of them."""
-    if str(context.options["extent"]) != "intersection":
+    if _option(context, "extent") != "intersection":
         return pan.grid, 0, 0
     rows, columns = compute_reproject_roi(multispectral.grid, pan.grid).roi_dst
     return pan.grid[rows, columns], rows.start, columns.start

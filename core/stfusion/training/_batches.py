@@ -3,58 +3,82 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
-import numpy as np
-import torch
-
-from stfusion.networks._batch import FusionBatch
-from stfusion.raster.source import Array
-from stfusion.training._data import TrainingData
-from stfusion.training._samples import Sample
+from stfusion.networks._batch import Batch
+from stfusion.networks._network import Form
+from stfusion.networks._normalisation import Normalisation
+from stfusion.training._validation import Shown
 
 Result = TypeVar("Result")
 
 
-def collate(samples: Sequence[Sample]) -> FusionBatch:
-    """Samples as a batch of tensors on the processor."""
+class Data(Protocol):
+    """What a network learns from: samples by epoch and index, and samples that are held out, in their order.
 
-    def stacked(images: Sequence[Array]) -> torch.Tensor:
-        return torch.from_numpy(np.stack(images))
+    ``ratio`` has the least and the largest ratio of the pixel sizes that ``pixels`` names, ``patches`` is the number of
+    different patches to learn from, ``grid`` where interpolated images lie, ``words`` say what the data are.
+    """
 
-    first = samples[0]
-    return FusionBatch(
-        fine=tuple(stacked([sample.fine[pair] for sample in samples]) for pair in range(len(first.fine))),
-        coarse=tuple(stacked([sample.coarse[pair] for sample in samples]) for pair in range(len(first.coarse))),
-        target=stacked([sample.target for sample in samples]),
-        truth=stacked([sample.truth for sample in samples]),
-        valid=torch.from_numpy(np.stack([sample.valid for sample in samples])[:, None]),
-    )
+    normalisation: Normalisation
+    pixels: tuple[str, str]
+    grid: Literal["gis", "toolbox"]
+
+    @property
+    def ratio(self) -> tuple[float, float]: ...
+    @property
+    def patches(self) -> int: ...
+    @property
+    def validation(self) -> Sequence[Any]: ...
+    @property
+    def words(self) -> str: ...
+
+    def formed(self, form: Form) -> Form:
+        """A form with what the data decide of it."""
+        ...
+
+    def draw(self, epoch: int, index: int) -> Shown:
+        """A training sample: always the same one for an epoch and an index."""
+        ...
+
+    def held(self, number: int) -> Shown:
+        """A validation sample by its number: always the same one, and not varied."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """The data in plain values, for the model card; "places" are mappings with a name."""
+        ...
 
 
-def batch(data: TrainingData, epoch: int, step: int, size: int, rank: int = 0, world: int = 1) -> FusionBatch:
+def collate(samples: Sequence[Any]) -> Batch:
+    """Samples of one kind as a batch of tensors on the processor."""
+    batch: Batch = samples[0].batch(samples)
+    return batch
+
+
+def batch(data: Data, epoch: int, step: int, size: int, rank: int = 0, world: int = 1) -> Batch:
     """The batch of a step: ``size`` samples of one of ``world`` processes, which share the samples of the step."""
     first = step * size * world + rank
     return collate([data.draw(epoch, first + number * world) for number in range(size)])
 
 
 def batches(
-    data: TrainingData, epoch: int, steps: range, size: int, rank: int = 0, world: int = 1, threads: int = 2
-) -> Iterator[FusionBatch]:
+    data: Data, epoch: int, steps: range, size: int, rank: int = 0, world: int = 1, threads: int = 2
+) -> Iterator[Batch]:
     """The batches of some steps of an epoch in their order, loaded ahead by as many threads."""
     return _ahead(lambda step: batch(data, epoch, step, size, rank, world), steps, threads)
 
 
 def validation_batches(
-    data: TrainingData, size: int, rank: int = 0, world: int = 1, threads: int = 2
-) -> Iterator[tuple[list[Sample], FusionBatch]]:
+    data: Data, size: int, rank: int = 0, world: int = 1, threads: int = 2
+) -> Iterator[tuple[list[Shown], Batch]]:
     """All validation samples of a process with the batches they make up, in their order; the last may be smaller."""
     numbers = range(rank, len(data.validation), world)
     parts = [numbers[first : first + size] for first in range(0, len(numbers), size)]
 
-    def load(part: range) -> tuple[list[Sample], FusionBatch]:
+    def load(part: range) -> tuple[list[Shown], Batch]:
         samples = [data.held(number) for number in part]
         return samples, collate(samples)
 

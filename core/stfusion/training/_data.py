@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from stfusion.errors import UserError
 from stfusion.job import Input
+from stfusion.networks._network import Form
 from stfusion.networks._normalisation import Floats, Normalisation, from_samples
 from stfusion.training._data_set import load_data_set
 from stfusion.training._dated import dated_place
@@ -63,6 +64,9 @@ class TrainingData:
         The places cannot be learnt from, or no patch is valid.
     """
 
+    pixels = ("coarse", "fine")
+    grid: Literal["gis", "toolbox"] = "gis"
+
     def __init__(
         self, wanted: Wanted, places: Sequence[Place], say: Callable[[str], None], stored: Normalisation | None = None
     ) -> None:
@@ -109,6 +113,16 @@ class TrainingData:
     def patches(self) -> int:
         """Number of different patches to learn from, side by side, of all dates and bands: a large epoch."""
         return sum(self._count(region) for region in self._training)
+
+    @property
+    def words(self) -> str:
+        """The places in words."""
+        kinds = {True: "real", False: "simulated"}
+        return ", ".join(f"{place.name} ({kinds[place.real]} coarse images)" for place in self.places)
+
+    def formed(self, form: Form) -> Form:
+        """A form with the number of bands of the data."""
+        return replace(form, bands=self.bands)
 
     def describe(self) -> dict[str, Any]:
         """The data in plain values, for the model card."""

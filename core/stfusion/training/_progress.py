@@ -16,7 +16,7 @@ class Record:
     """What an epoch (from 1; 0 is before the first) brought: mean losses by name, and figures on validation.
 
     ``loss`` is the validation loss of a stage whose network cannot predict yet. ``rmse`` is in the unit of the data,
-    ``rmse_normalised`` in that of the network.
+    ``rmse_normalised`` in that of the network; ``sam`` and ``ergas`` are those of a sharpening.
     """
 
     epoch: int
@@ -28,6 +28,8 @@ class Record:
     rmse_normalised: float | None = None
     rmse: float | None = None
     ssim: float | None = None
+    sam: float | None = None
+    ergas: float | None = None
 
 
 @dataclass

@@ -16,7 +16,7 @@ from stfusion.training._progress import Record
 
 #: Every so many steps the losses of a step become a point of the curves.
 _EVERY = 10
-_COLUMNS = ("epoch", "stage", "rate", "seconds", "loss", "rmse", "rmse_normalised", "ssim")
+_COLUMNS = ("epoch", "stage", "rate", "seconds", "loss", "rmse", "rmse_normalised", "ssim", "sam", "ergas")
 
 
 class Curves:
@@ -33,7 +33,7 @@ class Curves:
     def add_epoch(self, record: Record, step: int) -> None:
         """The figures of an epoch that ends with a step."""
         found = {"loss": record.loss, "RMSE": record.rmse, "RMSE normalised": record.rmse_normalised,
-                 "SSIM": record.ssim}
+                 "SSIM": record.ssim, "SAM": record.sam, "ERGAS": record.ergas}
         self._add("epochs", record.losses, step)
         self._add("validation", {name: value for name, value in found.items() if value is not None}, step)
         self._writer.flush()

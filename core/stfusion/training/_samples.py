@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
+from stfusion.networks._batch import FusionBatch
 from stfusion.networks._normalisation import Normalisation, from_ranges
 from stfusion.raster.resolution import read_beyond
 from stfusion.raster.source import Array, Box
@@ -20,6 +23,8 @@ from stfusion.training._plan import Dates
 from stfusion.training._split import Region
 from stfusion.training._wanted import Wanted
 
+#: Turns an image.
+Orient = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 #: Largest share of a patch that may be invalid.
 MOST_INVALID = 0.2
 #: Radiometry that is varied for all images of a sample together: the logarithm of the gain, and the offset as a share
@@ -53,6 +58,33 @@ class Sample:
     truth: Array
     valid: npt.NDArray[np.bool_]
 
+    #: Of a sharpening, which this is not.
+    ratio: ClassVar[None] = None
+
+    @staticmethod
+    def batch(samples: Sequence[Sample]) -> FusionBatch:
+        """Samples as a batch of tensors on the processor."""
+        first = samples[0]
+        return FusionBatch(
+            fine=tuple(stacked([sample.fine[pair] for sample in samples]) for pair in range(len(first.fine))),
+            coarse=tuple(stacked([sample.coarse[pair] for sample in samples]) for pair in range(len(first.coarse))),
+            target=stacked([sample.target for sample in samples]),
+            truth=stacked([sample.truth for sample in samples]),
+            valid=stacked([sample.valid[None] for sample in samples]),
+        )
+
+    def pictures(self, prediction: Array) -> dict[str, Array]:
+        """What a report shows, by title."""
+        return {
+            "Fine image of the pair": self.fine[0], "Coarse image of the target date": self.target,
+            "Prediction": prediction, "True image": self.truth,
+        }
+
+
+def stacked(images: Sequence[npt.NDArray[Any]]) -> Tensor:
+    """Images of one shape as a tensor."""
+    return torch.from_numpy(np.stack(images))
+
 
 class Maker:
     """Makes samples as a training wants them; ``stored`` is the normalisation of all of them, if they share one."""
@@ -76,7 +108,7 @@ class Maker:
         *fine, truth = [turn(_filled(image)) for image in fine]
         *coarse, target = [turn(_filled(image)) for image in coarse]
         if vary:
-            orient = _orientation(rng)
+            orient = orientation(rng)
             fine, coarse = list(map(orient, fine)), list(map(orient, coarse))
             truth, target, valid = orient(truth), orient(target), orient(valid)
         return Sample(spot, normalisation, tuple(fine), tuple(coarse), target, truth, valid)
@@ -174,7 +206,7 @@ def _as_it_is(image: Array) -> Array:
     return image
 
 
-def _orientation(rng: np.random.Generator) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
+def orientation(rng: np.random.Generator) -> Orient:
     """One of the eight ways that a square lies."""
     turns, flip = int(rng.integers(4)), bool(rng.integers(2))
 

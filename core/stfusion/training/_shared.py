@@ -42,6 +42,12 @@ RESULTS = (
     Result("ssim", "number", "SSIM on validation"),
 )
 
+SHARPENING_RESULTS = (
+    *RESULTS,
+    Result("ergas", "number", "ERGAS on validation"),
+    Result("sam", "number", "SAM on validation (degrees)"),
+)
+
 BATCH = Option(
     "batch",
     "integer",

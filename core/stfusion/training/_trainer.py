@@ -277,7 +277,9 @@ class Trainer:
         with self._judged():
             if stage is None or stage == last:
                 scores = self._validation.scores(self.network, self._fabric, self._validated)
-                record.rmse, record.rmse_normalised, record.ssim = (scores.means[name] for name in FIGURES)
+                found = [scores.means[name] for name in FIGURES]
+                record.rmse, record.rmse_normalised, record.ssim = found[:3]
+                record.sam, record.ergas = (None if math.isnan(value) else value for value in found[3:])
             else:
                 record.loss = self._validation.loss(self.network, self._main_part(stage), self._fabric, self._validated)
             progress.records.append(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from stfusion.assessment._picture import Look, Panel, curve, default_bands, maps
 from stfusion.raster.source import Array
 from stfusion.run import Context
 from stfusion.training._progress import Progress, Record
-from stfusion.training._validation import FIGURES, Held
+from stfusion.training._validation import FIGURES, Held, Shown
 
 _ERROR = "Absolute error (normalised)"
 
@@ -37,7 +38,7 @@ class Facts:
 
 
 def write_report(
-    context: Context, facts: Facts, progress: Progress, pictures: Sequence[tuple[Held, Array]], notes: Sequence[str],
+    context: Context, facts: Facts, progress: Progress, pictures: Sequence[tuple[Shown, Array]], notes: Sequence[str],
     path: Path,
 ) -> None:
     """Write the report as far as the training is.
@@ -74,7 +75,8 @@ def _figures(facts: Facts, progress: Progress, own: Record | None) -> Iterator[s
     if own is not None:
         lines["this network"] = of_record(own)
     ranked = sorted(lines.items(), key=lambda line: line[1].get("RMSE normalised") or np.inf)
-    yield table(("", *FIGURES), ((name, *(number(values.get(key)) for key in FIGURES)) for name, values in ranked))
+    shown = [key for key in FIGURES if any(math.isfinite(values.get(key, math.nan)) for values in lines.values())]
+    yield table(("", *shown), ((name, *(number(values.get(key)) for key in shown)) for name, values in ranked))
     yield '<p class="note">Means over the samples that are not learnt from, of the mean of the bands, all on the same '
     yield "valid pixels. RMSE is in the unit of the data, and in units of the range that images are normalised by. "
     yield "SSIM has the range of the true band in the sample. The other methods were given the same images.</p>"
@@ -82,7 +84,9 @@ def _figures(facts: Facts, progress: Progress, own: Record | None) -> Iterator[s
 
 def of_record(record: Record) -> dict[str, float]:
     """The figures of an epoch by name."""
-    found = zip(FIGURES, (record.rmse, record.rmse_normalised, record.ssim), strict=True)
+    found = zip(
+        FIGURES, (record.rmse, record.rmse_normalised, record.ssim, record.sam, record.ergas), strict=True
+    )
     return {name: value for name, value in found if value is not None}
 
 
@@ -95,6 +99,8 @@ def _curves(progress: Progress) -> Iterator[str]:
     found: dict[str, list[float | None]] = {
         "RMSE normalised (validation)": [record.rmse_normalised for record in records],
         "SSIM (validation)": [record.ssim for record in records],
+        "ERGAS (validation)": [record.ergas for record in records],
+        "SAM (validation)": [record.sam for record in records],
         "Loss (validation)": [record.loss for record in records],
     }
     lines = {name: values for name, values in found.items() if any(value is not None for value in values)}
@@ -108,17 +114,13 @@ def _curves(progress: Progress) -> Iterator[str]:
     yield f'<p class="note">The line marks the best epoch, {progress.best_epoch}.</p>' if progress.best_epoch else ""
 
 
-def _samples(pictures: Sequence[tuple[Held, Array]]) -> Iterator[str]:
+def _samples(pictures: Sequence[tuple[Shown, Array]]) -> Iterator[str]:
     if not pictures:
         return
     yield "<h2>Samples of validation</h2>"
     for held, prediction in pictures:
         error = np.abs(prediction - held.truth)
-        shown = {
-            "Fine image of the pair": held.fine[0], "Coarse image of the target date": held.target,
-            "Prediction": prediction, "True image": held.truth,
-        }
-        panels = [Panel(title, _masked(image, held)) for title, image in shown.items()]
+        panels = [Panel(title, _masked(image, held)) for title, image in held.pictures(prediction).items()]
         error = _masked(error, held)
         look = Look.of([panel.image for panel in panels], [error], default_bands(len(error)), _ERROR)
         yield picture(maps(panels, look, Panel("Error", error)), "Images of a sample of validation")

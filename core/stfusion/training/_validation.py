@@ -19,25 +19,30 @@ from stfusion.networks._normalisation import Normalisation
 from stfusion.raster.source import Array
 
 _TERMS = Terms(metrics=("rmse", "ssim"))
-#: What is measured of every sample, in the order of the figures.
-FIGURES = ("RMSE", "RMSE normalised", "SSIM")
+#: What is measured of every sample, in the order of the figures; the last two of samples that have a ratio.
+FIGURES = ("RMSE", "RMSE normalised", "SSIM", "SAM", "ERGAS")
 
 
 class Held(Protocol):
-    """A sample that is held out: normalised images (bands, rows, columns) without NaN, and where they are valid."""
+    """A sample that is held out: a true image, normalised (bands, rows, columns) and without NaN.
+
+    ``valid`` says where it is valid, ``ratio`` is that of a sharpening.
+    """
 
     @property
     def normalisation(self) -> Normalisation: ...
     @property
-    def fine(self) -> tuple[Array, ...]: ...
-    @property
-    def coarse(self) -> tuple[Array, ...]: ...
-    @property
-    def target(self) -> Array: ...
-    @property
     def truth(self) -> Array: ...
     @property
     def valid(self) -> NDArray[np.bool_]: ...
+    @property
+    def ratio(self) -> float | None: ...
+
+
+class Shown(Held, Protocol):
+    """A sample that a report can show."""
+
+    def pictures(self, prediction: Array) -> dict[str, Array]: ...
 
 
 #: Steps in which a diffusion model draws an image: few give what is most likely, more give grain.
@@ -132,19 +137,38 @@ def figures(prediction: Array, sample: Held) -> NDArray[np.float64]:
     """The figures of a prediction (bands, rows, columns), each the mean over the bands.
 
     RMSE is in the unit of the data. SSIM is that of the engine's assessments; its data range is that of the true band
-    in the sample. What is unknown, since nothing is valid or the truth is constant, is NaN; a prediction that is not
-    finite has an infinite error.
+    in the sample. SAM (degrees) and ERGAS are of values in the unit of the data, and known for a sharpening alone. What
+    is unknown, since nothing is valid or the truth is constant, is NaN; a prediction that is not finite has an infinite
+    error.
     """
     valid = sample.valid
     if not valid.any():
         return np.full(len(FIGURES), np.nan)
     if not np.isfinite(prediction[:, valid]).all():
-        return np.array([np.inf, np.inf, np.nan])
+        return np.array([np.inf, np.inf, np.nan, np.nan, np.nan if sample.ratio is None else np.inf])
     facts = Facts.of(sample.truth, valid)
     sums = measure(prediction, sample.truth, valid, (valid.shape[0], valid.shape[1]), facts, _TERMS)
     found = conclude(sums, facts, valid.size, _TERMS)
     rmse = np.array(found["rmse"].bands)
-    return np.array([(rmse * sample.normalisation.scale).mean(), rmse.mean(), np.mean(found["ssim"].bands)])
+    errors = (rmse * sample.normalisation.scale).mean(), rmse.mean()
+    return np.array([*errors, np.mean(found["ssim"].bands), *_of_sharpening(prediction, sample)])
+
+
+def _of_sharpening(prediction: Array, sample: Held) -> tuple[float, float]:
+    """The mean spectral angle (degrees) and ERGAS of values in the unit of the data; NaN for what has none."""
+    if sample.ratio is None:
+        return np.nan, np.nan
+    undo, valid = sample.normalisation.undo, sample.valid
+    images = [undo(image)[:, valid].astype(np.float64) for image in (prediction, sample.truth)]
+    found, true = images
+    means_of_bands = true.mean(axis=1)
+    relative = np.sqrt(((found - true) ** 2).mean(axis=1)) / np.where(means_of_bands == 0, np.nan, means_of_bands)
+    ergas = 100 / sample.ratio * float(np.sqrt((relative**2).mean()))
+    if len(true) == 1:
+        return np.nan, ergas
+    sizes = np.linalg.norm(found, axis=0) * np.linalg.norm(true, axis=0)
+    cosines = (found * true).sum(axis=0)[sizes > 0] / sizes[sizes > 0]
+    return float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).mean()) if cosines.size else np.nan, ergas
 
 
 def summed(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from stfusion.training._progress import Progress, Record
 from stfusion.training._records import Curves, write_history
 from stfusion.training._state import State
 from stfusion.training._training_report import Facts, of_record, write_report
-from stfusion.training._validation import FIGURES, Held, Scores
+from stfusion.training._validation import FIGURES, Scores, Shown
 
 #: Least time between two reports, in seconds, which are written after epochs.
 _REPORT_SECONDS = 20.0
@@ -40,12 +40,12 @@ class Watch:
     facts: Facts
     card: Card
     job: Mapping[str, object]
-    shown: Mapping[int, Held]
+    shown: Mapping[int, Shown]
     curves: Callable[[int], Curves]
     span: tuple[float, float]
     steps: int
     notes: list[str] = field(default_factory=list)
-    pictures: list[tuple[Held, Array]] = field(default_factory=list)
+    pictures: list[tuple[Shown, Array]] = field(default_factory=list)
     _left: float = 0.0
     _reported: float = -math.inf
     _said: float = field(default_factory=time.monotonic)
@@ -87,7 +87,18 @@ class Watch:
         """Write the checkpoint."""
         figures = known({**self.facts.compared, self.card.network: of_record(record)})
         training = {**self.card.training, "epoch of the checkpoint": record.epoch}
-        save(self.files.checkpoint, network, replace(self.card, figures=figures, training=training))
+        limits = (*self.card.limits, *self.shortfall(record))
+        save(self.files.checkpoint, network, replace(self.card, figures=figures, training=training, limits=limits))
+
+    def shortfall(self, record: Record) -> tuple[str, ...]:
+        """Says so where a network of sharpening is no better than an image that is only interpolated."""
+        least = self.facts.compared.get("interpolated", {}).get("ERGAS", math.nan)
+        if record.ergas is None or not record.ergas >= least:
+            return ()
+        return (
+            f"It is of no use yet: its ERGAS on validation is {record.ergas:.4g}, and that of the interpolated image "
+            f"{least:.4g}; train longer.",
+        )
 
     def kept(self, state: State) -> None:
         """Write the state."""
