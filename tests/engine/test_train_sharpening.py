@@ -161,7 +161,7 @@ def test_patches_without_interpolated_images_get_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("changed", "sentence"), [
-    ({"gt": None}, "has no true images ('gt' or 'I_GT') but 'lms', 'ms', 'pan'"),
+    ({"gt": None}, "has no true images ('gt', 'I_GT' or 'GT') but 'lms', 'ms', 'pan'"),
     ({"ms": None}, "has no 'ms'"),
     ({"ms": np.ones((6, 3, 5, 5))}, "do not go together"),
     ({"pan": np.ones((6, 16, 16, 1))}, "do not go together"),
@@ -219,3 +219,17 @@ def test_samples_are_the_same_every_time_and_are_varied_only_where_that_is_wante
     np.testing.assert_allclose(held.normalisation.undo(held.truth), source.read(item, box).truth, rtol=1e-4, atol=1e-6)
     assert item in part.items
     assert item not in one._training[0].items
+
+
+def test_hyperspectral_patches_have_several_bands_in_place_of_one(tmp_path: Path) -> None:
+    path, rng = tmp_path / "cave.h5", np.random.default_rng(1)
+    truth = rng.random((4, 6, 16, 16))
+    with h5py.File(path, "w") as file:
+        file["GT"], file["RGB"] = truth, truth[:, ::2]
+        file["LRHSI"] = truth.reshape(4, 6, 4, 4, 4, 4).mean(axis=(3, 5))
+    outcome = train(tmp_path / "net.safetensors", epochs=1, samples=4, dataset=[str(path)], patches_grid="gis")
+    assert outcome.code == 0, outcome.said.lines
+    card = load(tmp_path / "net.safetensors").card
+    assert (card.form.bands, card.form.pan_bands, len(card.normalisation.scale)) == (6, 3, 9)
+    refused = train(tmp_path / "other.safetensors", network="fusionnet", dataset=[str(path)])
+    assert "has 3 bands in place of the panchromatic one and a network 'fusionnet' takes one" in refused.error

@@ -60,6 +60,7 @@ class FusionNet(Sharpener):
 
     id = "fusionnet"
     codes = ("", PANBENCH)
+    several = False
     duplicates = DUPLICATES
     layout = Layout(patch=256, margin=10, ramp=0)
     pixel_bytes = 600

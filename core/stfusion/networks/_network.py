@@ -247,10 +247,12 @@ class SharpeningNetwork(Network):
     """A network that makes a multispectral image as sharp as a panchromatic one.
 
     One that ``needs_multispectral`` gets that image in its own pixels too, and is built for a ratio
-    (``form.ratio``); others take any.
+    (``form.ratio``); others take any. ``several`` says whether it can be built for several bands in place of the
+    panchromatic one.
     """
 
     needs_multispectral: ClassVar[bool] = False
+    several: ClassVar[bool] = True
 
     def __init__(self, form: Form) -> None:
         super().__init__(form)

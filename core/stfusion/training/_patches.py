@@ -1,4 +1,4 @@
-"""Data sets of patches for sharpening in HDF5, with the keys of PanCollection or of the older MATLAB files."""
+"""Data sets of patches for sharpening in HDF5: those of PanCollection, older ones, and hyperspectral ones."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from stfusion.raster.source import Array, Box
 from stfusion.training._sharpening_sources import Grid, Images, SharpeningSource, interpolated
 
 #: The names of the truth, of the multispectral image, of it interpolated, and of the panchromatic image.
-_KEYS = (("gt", "ms", "lms", "pan"), ("I_GT", "I_MS_LR", "I_MS", "I_PAN"))
+_KEYS = (
+    ("gt", "ms", "lms", "pan"), ("I_GT", "I_MS_LR", "I_MS", "I_PAN"), ("GT", "LRHSI", "HSI_up", "RGB"),
+)
 
 
 class Patches(SharpeningSource):
     """The patches of a file: (patches, bands, rows, columns) each, the panchromatic ones with or without bands.
 
-    The interpolated image is taken from the file where it is there, since networks learn its place; else it is
-    interpolated on the ``grid``.
+    Hyperspectral files have a few bands in place of the panchromatic one. The interpolated image is taken from the file
+    where it is there, since networks learn its place; else it is interpolated on the ``grid``.
 
     Raises
     ------
@@ -42,12 +44,13 @@ class Patches(SharpeningSource):
         keys = next((keys for keys in _KEYS if keys[0] in self._file), None)
         if keys is None:
             raise UserError(
-                f"The data set '{path}' has no true images ('gt' or 'I_GT') but "
+                f"The data set '{path}' has no true images ('gt', 'I_GT' or 'GT') but "
                 f"{', '.join(map(repr, self._file)) or 'nothing'}; choose one of reduced resolution."
             )
         self._keys = keys
         truth, multispectral, pan = (self._shape(key) for key in (keys[0], keys[1], keys[3]))
         self.count, self.bands, *size = truth
+        self.pan_bands = pan[1]
         self.shape = size[0], size[1]
         self.ratio = size[0] // max(multispectral[2], 1)
         self._check(path, truth, multispectral, pan)
@@ -69,7 +72,7 @@ class Patches(SharpeningSource):
 
     def _check(self, path: str, truth: tuple[int, ...], multispectral: tuple[int, ...], pan: tuple[int, ...]) -> None:
         fits = (
-            truth[0] == multispectral[0] == pan[0] > 0 and truth[1] == multispectral[1] and pan[1] == 1
+            truth[0] == multispectral[0] == pan[0] > 0 and truth[1] == multispectral[1]
             and truth[2:] == pan[2:] and self.ratio >= 2
             and all(fine == self.ratio * coarse for fine, coarse in zip(truth[2:], multispectral[2:], strict=True))
         )

@@ -93,7 +93,12 @@ class SharpeningData:
         first = sources[0]
         for source in sources:
             _refuse_unlike(first, source, wanted.per_band)
-        self.ratio_of_pixels, self.grid = first.ratio, first.grid
+        self.ratio_of_pixels, self.grid, self._pan_bands = first.ratio, first.grid, first.pan_bands
+        if first.pan_bands > 1 and not kind.several:
+            raise UserError(
+                f"{first.name} has {first.pan_bands} bands in place of the panchromatic one and a network '{kind.id}' "
+                "takes one; choose it with 'Bands of the panchromatic image', or another network."
+            )
         if wanted.patch % first.ratio:
             raise UserError(
                 f"'Patch' (patch) is {wanted.patch} and a multispectral pixel is {first.ratio} panchromatic ones wide; "
@@ -138,7 +143,9 @@ class SharpeningData:
     def formed(self, form: Form) -> Form:
         """A form with the bands of the data, and the ratio where the network has to know it."""
         needed = self._kind.needs_multispectral
-        return replace(form, bands=self.bands, ratio=self.ratio_of_pixels if needed else 0)
+        return replace(
+            form, bands=self.bands, ratio=self.ratio_of_pixels if needed else 0, pan_bands=self._pan_bands
+        )
 
     def describe(self) -> dict[str, Any]:
         """The data in plain values, for the model card."""
@@ -255,7 +262,7 @@ class SharpeningData:
         pan = pan_scaling.apply(images.pan)
         if not valid.all():
             truth = np.where(valid, truth, expanded)
-            pan = np.where(valid, pan, np.median(pan[:, valid]))
+            pan = np.where(valid, pan, np.median(pan[:, valid], axis=1)[:, None, None])
         return Images(truth, pan, scaling.apply(images.multispectral), expanded)
 
 
@@ -269,6 +276,11 @@ def _refuse_unlike(first: SharpeningSource, other: SharpeningSource, per_band: b
         raise UserError(
             f"{first.name} has {first.bands} band(s) and {other.name} has {other.bands}; choose the bands that belong "
             "together, or train band by band."
+        )
+    if other.pan_bands != first.pan_bands:
+        raise UserError(
+            f"{first.name} has {first.pan_bands} panchromatic band(s) and {other.name} has {other.pan_bands}; choose "
+            "data that go together."
         )
     if other.ratio != first.ratio:
         raise UserError(

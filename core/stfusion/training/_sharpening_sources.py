@@ -76,11 +76,13 @@ class Part:
 class SharpeningSource(ABC):
     """Images of one sensor: ``count`` of them, each with ``shape`` (rows, columns) pixels of the truth.
 
-    ``ratio`` are the pixels along one of the image that is to be sharpened, ``grid`` says where that is interpolated.
+    ``ratio`` are the pixels along one of the image that is to be sharpened, ``grid`` says where that is interpolated,
+    ``pan_bands`` are the bands of the panchromatic image, or of what is in its place.
     """
 
     name: str
     bands: int
+    pan_bands: int = 1
     ratio: int
     count: int = 1
     shape: tuple[int, int]
@@ -118,12 +120,12 @@ class SharpeningSource(ABC):
                 Part(self, "validation", range(1), strip(length - held, length))]
 
     def sample(self, part: Part) -> tuple[Array, Array]:
-        """Some values of the truth (bands, n) and of the panchromatic image (1, n), of a part."""
+        """Some values of the truth (bands, n) and of the panchromatic image (bands, n), of a part."""
         rng = np.random.default_rng(0)
         side = min(_SIDE // self.ratio * self.ratio or self.ratio, *part.box.shape)
         found = [self.read(*part.draw(side, rng)) for _ in range(_WINDOWS)]
         return (np.concatenate([images.truth.reshape(self.bands, -1) for images in found], axis=1),
-                np.concatenate([images.pan.reshape(1, -1) for images in found], axis=1))
+                np.concatenate([images.pan.reshape(self.pan_bands, -1) for images in found], axis=1))
 
 
 class ReducedScene(SharpeningSource):
@@ -136,7 +138,7 @@ class ReducedScene(SharpeningSource):
 
     def __init__(self, name: str, scene: Scene, gains: tuple[float, ...], pan_gain: float) -> None:
         self.name, self._scene = name, scene
-        self.bands, self.ratio = scene.bands, scene.ratio
+        self.bands, self.ratio, self.pan_bands = scene.bands, scene.ratio, len(scene.pan.bands)
         self._gains, self._pan_gain = gains, pan_gain
         common = scene.common
         self._top, self._left = common.top, common.left
@@ -147,10 +149,11 @@ class ReducedScene(SharpeningSource):
         own = Box(box.top + self._top, box.bottom + self._top, box.left + self._left, box.right + self._left)
         low = self._scene.low
         multispectral, expanded = degraded(low.read, own, low.shape, self._gains, self.ratio, self.grid)
-        pan, valid = self._scene.reduce_pan(own, self._pan_gain)
-        if valid is not None:
-            pan = np.where(valid, pan, np.float32(np.nan))
-        return Images(low.read(own), pan[None], multispectral, expanded)
+        reduced = [guide.reduce_pan(own, self._pan_gain) for guide in self._scene.guides]
+        pan = np.stack([
+            image if valid is None else np.where(valid, image, np.float32(np.nan)) for image, valid in reduced
+        ])
+        return Images(low.read(own), pan, multispectral, expanded)
 
 
 class Landscapes(SharpeningSource):

@@ -77,7 +77,7 @@ def _sources(context: Context, memory: int) -> list[SharpeningSource]:
         raise UserError("Of a scene both images are needed; give the multispectral and the panchromatic image.")
     if "multispectral" in inputs:
         sensor = str(options["sensor"])
-        scene = open_scene(context, memory)
+        scene = open_scene(context, memory, several=True)
         gains = gains_of(sensor, str(options["gains"]), scene.bands)
         pan_gain = SENSORS[sensor].pan_gain if sensor in SENSORS else PANCHROMATIC
         found.append(ReducedScene("the scene", scene, gains, pan_gain))
