@@ -18,7 +18,6 @@ IDS = {
     "stf:pnn", "stf:pannet", "stf:drpnn", "stf:msdcnn", "stf:dicnn", "stf:fusionnet", "stf:gppnn",
     "stf:ddif", "stf:ssdiff", "stf:hypersharpening",
     "stf:train_pansharpening",
-    "stf:ddif", "stf:ssdiff",
     "stf:hpf", "stf:sfim", "stf:atwt", "stf:awlp", "stf:wavelet_fusion", "stf:mtf_glp", "stf:mtf_glp_hpm",
     "stf:mtf_glp_cbd",
     "stf:rcs", "stf:lmvm", "stf:bayes_fusion",
