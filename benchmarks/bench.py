@@ -20,6 +20,7 @@ import classification
 import growth
 import limits
 import page
+import pansharpening
 from cases import SIZES, case, error, inputs
 from measure import ROOT, Cost, FailedError, engine, fingerprint, median
 from peers import PEERS, Peer
@@ -27,7 +28,7 @@ from stfusion import registry
 from stfusion.declaration import Method
 
 FOLDER = ROOT / "build" / "bench"
-PARTS = ("methods", "peers", "growth", "limits", "classification", "card")
+PARTS = ("methods", "peers", "growth", "limits", "classification", "pansharpening", "card")
 
 Row = dict[str, Any]
 
@@ -143,6 +144,7 @@ def main() -> None:
         "growth": lambda: growth.measure(methods, options.growth_sizes),
         "limits": lambda: limits.measure(FOLDER, options.memory, options.repeats),
         "classification": lambda: classification.measure(FOLDER, options.repeats),
+        "pansharpening": lambda: classification.measure(FOLDER, options.repeats, pansharpening.TASKS),
         "card": lambda: card.measure(FOLDER, methods, *options.card_sizes),
     }
     store = Store(FOLDER / "bench.json")

@@ -41,7 +41,8 @@ class Task:
 
     ``case`` makes the files of a size in a folder. ``ours`` has the arguments of the engine and ``theirs`` the command,
     each for a folder of files and a path to write to; ``same`` tells, for a folder of files and both paths, whether
-    both wrote the same, or as good. Ours has ``threads`` (0: all), theirs one.
+    both wrote the same, or as good. Ours has ``threads`` (0: all), theirs one. ``extension`` is that of the path, and
+    ``large`` the size of the large case (0: :data:`LARGE`).
     """
 
     title: str
@@ -52,12 +53,14 @@ class Task:
     theirs: Callable[[Path, Path], Sequence[object]]
     same: Callable[[Path, Path, Path], bool]
     threads: int = 1
+    extension: str = ""
+    large: int = 0
 
 
 def measure(folder: Path, repeats: int, tasks: Sequence[Task] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """A row for every task, ours and theirs in turn, on one thread each where the task says nothing else."""
     for task in TASKS if tasks is None else tasks:
-        row: dict[str, Any] = {"title": task.title, "peer": task.peer, "size": LARGE}
+        row: dict[str, Any] = {"title": task.title, "peer": task.peer, "size": task.large or LARGE}
         try:
             if shutil.which(task.needs) is None:
                 raise FailedError(f"{task.needs} is not on the path; install it with the system's package manager")
@@ -69,16 +72,18 @@ def measure(folder: Path, repeats: int, tasks: Sequence[Task] | None = None) -> 
 
 def _in_turn(task: Task, folder: Path, repeats: int) -> dict[str, Any]:
     """Medians of both and of their ratios; the work is the large case less the tiny one."""
-    cases = {size: folder / str(size) for size in (LARGE, TINY)}
+    large = task.large or LARGE
+    cases = {size: folder / str(size) for size in (large, TINY)}
     for size, path in cases.items():
         path.mkdir(parents=True, exist_ok=True)
         task.case(size, path)
     # The first run compiles the kernels into numba's cache.
     _ours(task, cases[TINY], folder)
     runs = [
-        [run(task, cases[size], folder) for size in (TINY, LARGE) for run in (_ours, _theirs)] for _ in range(repeats)
+        [run(task, cases[size], folder) for size in (TINY, large) for run in (_ours, _theirs)] for _ in range(repeats)
     ]
-    if not task.same(cases[LARGE], folder / "ours", folder / "theirs"):
+    results = [folder / f"{whose}{task.extension}" for whose in ("ours", "theirs")]
+    if not task.same(cases[large], *results):
         raise FailedError("the two results differ")
     costs = [median([turn[place] for turn in runs]) for place in range(4)]
     names = ("our_start", "their_start", "ours", "theirs")
@@ -98,13 +103,13 @@ def _ratio(turn: Sequence[Cost], what: str) -> float:
 
 
 def _ours(task: Task, case: Path, folder: Path) -> Cost:
-    output = folder / "ours"
+    output = folder / f"ours{task.extension}"
     shutil.rmtree(output, ignore_errors=True)
     return engine(*task.ours(case, output), "--threads", task.threads)
 
 
 def _theirs(task: Task, case: Path, folder: Path) -> Cost:
-    output = folder / "theirs"
+    output = folder / f"theirs{task.extension}"
     output.unlink(missing_ok=True)
     cost, _, _ = program(task.theirs(case, output), plain_environment() | ONE_THREAD)
     if not output.exists():

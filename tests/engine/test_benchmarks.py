@@ -16,9 +16,12 @@ from stfusion.device import Device
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-bench, card, cases, classification, growth, measure, page, peers, results, scenes = (
+bench, card, cases, classification, growth, measure, page, pansharpening, peers, results, scenes = (
     import_module(name)
-    for name in ("bench", "card", "cases", "classification", "growth", "measure", "page", "peers", "results", "scenes")
+    for name in (
+        "bench", "card", "cases", "classification", "growth", "measure", "page", "pansharpening", "peers", "results",
+        "scenes",
+    )
 )
 
 
@@ -161,6 +164,42 @@ def test_an_assessment_is_timed_beside_reading_and_has_to_find_the_same_bias(tmp
     assert rows[0]["wall_ratio"] > 0
     assert rows[2]["wall_ratio"] > 0
     assert rows[1]["failed"] == "the two results differ"
+
+
+#: Stands in for a program that sharpens: the mean of a block of the panchromatic image, in every band.
+FLAT = """
+import sys, rasterio
+with rasterio.open(sys.argv[1]) as source:
+    pan, profile = source.read(1), source.profile
+with rasterio.open(sys.argv[2], "w", **profile | {"count": 4}) as sink:
+    for band in range(4):
+        sink.write(pan * 0 + int(pan.mean()), band + 1)
+"""
+
+
+def test_sharpening_is_timed_beside_another_program_and_has_to_agree(tmp_path, monkeypatch):
+    monkeypatch.setattr(classification, "LARGE", 128)
+    flat = replace(pansharpening.TASKS[1], needs="sh", theirs=lambda case, output: (
+        sys.executable, "-c", FLAT, case / "pan.tif", output,
+    ))
+    rows = [row for _, row in classification.measure(
+        tmp_path, 1, [flat, replace(flat, same=lambda case, ours, theirs: pansharpening.difference(ours, theirs) > 1)]
+    )]
+    assert rows[0]["failed"] == "the two results differ"
+    assert rows[1]["whole_ratio"] > 0
+    assert "RCS: four bands" in page._classification(rows)
+
+
+def test_scenes_to_sharpen_are_always_the_same_and_their_images_go_together(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        pansharpening.images(600 // 8 * 8, tmp_path / folder)
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+    assert pansharpening.difference(tmp_path / "one" / "ms.tif", tmp_path / "two" / "ms.tif") == 0
+    with rasterio.open(tmp_path / "one" / "pan.tif") as pan, rasterio.open(tmp_path / "one" / "ms.tif") as bands:
+        means = pan.read(1).reshape(150, 4, 150, 4).mean((1, 3))
+        mixed = np.tensordot(pansharpening.WEIGHTS, bands.read().astype(float), 1)
+    assert np.abs(means - mixed).max() < 1
 
 
 def test_a_program_that_is_absent_is_said(tmp_path):
