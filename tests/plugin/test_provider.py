@@ -17,7 +17,7 @@ IDS = {
     "stf:bt_h", "stf:bdsd", "stf:bdsd_pc", "stf:pracs",
     "stf:pnn", "stf:pannet", "stf:drpnn", "stf:msdcnn", "stf:dicnn", "stf:fusionnet", "stf:gppnn",
     "stf:ddif", "stf:ssdiff", "stf:hypersharpening",
-    "stf:train_pansharpening",
+    "stf:train_pansharpening", "stf:zpnn", "stf:lambda_pnn",
     "stf:hpf", "stf:sfim", "stf:atwt", "stf:awlp", "stf:wavelet_fusion", "stf:mtf_glp", "stf:mtf_glp_hpm",
     "stf:mtf_glp_cbd",
     "stf:rcs", "stf:lmvm", "stf:bayes_fusion",

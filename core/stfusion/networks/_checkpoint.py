@@ -21,7 +21,7 @@ from stfusion.errors import UserError
 from stfusion.networks._model_card import markdown
 from stfusion.networks._network import Form, Network, network_class, parameter_count
 from stfusion.networks._normalisation import Normalisation
-from stfusion.networks._shared import NETWORKS, SHARPENING
+from stfusion.networks._shared import NETWORKS, SCENE_TAUGHT, SHARPENING
 
 SCHEMA = 1
 _CARD = "card"
@@ -73,13 +73,13 @@ class Card:
         plain = json.loads(text)
         if plain["schema"] != SCHEMA:
             raise ValueError(f"schema {plain['schema']}, and this version reads schema {SCHEMA}")
-        if plain["network"] not in (*NETWORKS, *SHARPENING):
+        if plain["network"] not in (*NETWORKS, *SHARPENING, *SCENE_TAUGHT):
             raise ValueError(f"the unknown network '{plain['network']}'")
         low, high = (float(value) for value in plain["ratio"])
         scaling = plain["normalisation"]
         return cls(**{
             **plain,
-            "form": Form(**plain["form"]),
+            "form": Form(**{**plain["form"], "gains": tuple(plain["form"].get("gains", ()))}),
             "normalisation": Normalisation(scaling["kind"], tuple(scaling["offset"]), tuple(scaling["scale"])),
             "ratio": (low, high),
             "bands": tuple(plain["bands"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stfusion.networks._shared import SHARPENING
+from stfusion.networks._shared import SCENE_TAUGHT, SHARPENING
 
 _GRIDS = {"gis": "its own", "toolbox": "half a panchromatic pixel down and to the right"}
 
@@ -22,7 +22,7 @@ def _lines(card: Mapping[str, Any]) -> Iterator[str]:
     yield f"A network `{card['network']}` with {card['parameters']:,} parameters, of the size '{form['size']}'."
     yield ""
     yield f"* Bands: {_bands(card)}"
-    if card["network"] in SHARPENING:
+    if card["network"] in (*SHARPENING, *SCENE_TAUGHT):
         yield f"* Gives: {'the sharpened image' if form['target'] == 'image' else 'the details to be added'}"
         yield f"* Ratio of multispectral to panchromatic pixel size: {_ratio(card['ratio'])}"
         yield f"* Place of the interpolated image: {_GRIDS[card['grid']]}"

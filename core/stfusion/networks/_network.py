@@ -37,7 +37,8 @@ class Form:
 
     ``pairs`` are those of a fusion. Of a sharpening, ``pan_bands`` are the bands of the panchromatic image, ``ratio``
     its pixels along one of the multispectral image (0: the network takes any), and ``code`` names the public code
-    whose variant of the network it is, where that is not the usual one.
+    whose variant of the network it is, where that is not the usual one. ``gains`` are those of the sensor's bands at
+    the Nyquist frequency, of a network that learns without a truth.
     """
 
     bands: int = 6
@@ -48,6 +49,7 @@ class Form:
     pan_bands: int = 1
     ratio: int = 0
     code: str = ""
+    gains: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from stfusion.declaration import Method, Option, Output, Role
+from stfusion.declaration import Method, Option, Output, Result, Role
 from stfusion.fusion._shared import FIRST_PAIR, PREDICTION, SECOND_PAIR, SECOND_PAIR_OPTIONAL, TARGET
 from stfusion.pansharpening._shared import ALIGNMENT, GUIDED, OUTPUT, ROLES
+from stfusion.raster.mtf import GAINS_OPTION, SENSOR_OPTION
 
 GROUP = "Spatiotemporal fusion (networks)"
 SHARPENING_GROUP = "Pansharpening (networks)"
@@ -17,6 +18,9 @@ NETWORKS = ("stfdcnn", "stfnet", "edcstfn", "gan_stfm", "stfgan", "swinstfm", "o
 
 #: The ids of the networks of sharpening, in the order of their age.
 SHARPENING = ("pnn", "pannet", "drpnn", "msdcnn", "dicnn", "fusionnet", "gppnn", "ddif", "ssdiff")
+
+#: The ids of those that learn from the scene that they sharpen.
+SCENE_TAUGHT = ("zpnn", "lambda_pnn")
 
 #: Where the weights that come with the engine lie, each under the id of its network.
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
@@ -102,6 +106,29 @@ DIFFUSION = (
     ),
 )
 
+ZERO_SHOT = (
+    Option(
+        "iterations", "integer", "Iterations", 500,
+        "Crops of the scene that are learnt from, one after the other. 0 sharpens with the weights as they are.",
+        minimum=0, maximum=100_000, advanced=False,
+    ),
+    Option(
+        "size", "choice", "Size", "published",
+        "published: as large as in the paper. small: fewer channels, about three times as fast.",
+        choices=("published", "small"),
+    ),
+    Option(
+        "crop", "integer", "Crop (panchromatic pixels)", 128, "Side of the crops that are learnt from.",
+        minimum=16, maximum=2048,
+    ),
+    Option(
+        "patience", "integer", "Patience (rounds of 25 iterations)", 8,
+        "End the learning when so many rounds brought nothing better. 0: never.", minimum=0,
+    ),
+    SENSOR_OPTION,
+    GAINS_OPTION,
+)
+
 TAGS = ("fusion", "network", "deep learning", "landsat", "modis", "sentinel", "reflectance", "time series")
 
 
@@ -159,6 +186,33 @@ def sharpening(
         run="stfusion.networks._sharpen:run",
         tags=("pansharpening", "pan-sharpening", "panchromatic", "sharpen", "network", "deep learning"),
         needs="networks",
+    )
+
+
+def zero_shot(*, name: str, title: str, summary: str, description: str, paper: str, doi: str) -> Method:
+    """The declaration of a network of sharpening that learns from the scene itself."""
+    method = sharpening(name=name, title=title, summary=summary, description=description, paper=paper, doi=doi)
+    return replace(
+        method,
+        roles=(
+            *ROLES,
+            replace(WEIGHTS, help="What this method has learnt from another scene (*.safetensors), to go on from, or, "
+                    "without iterations, to sharpen with. Same bands, ratio and unit."),
+        ),
+        options=(*ZERO_SHOT, *method.options),
+        outputs=(
+            *method.outputs,
+            Output(
+                "checkpoint", "file_out", "What was learnt",
+                "The trained network (*.safetensors), for the neighbouring scene. Beside it, with the same name: the "
+                "model card (*.json and *.md), the report with the curves of the losses (*.html), and the folder "
+                "*.training with all that is needed to go on after a stop.",
+                required=False, extension="safetensors",
+            ),
+        ),
+        results=(Result("report", "html", "Report"),),
+        run="stfusion.training._zero_shot:run",
+        tags=(*method.tags, "zero-shot", "unsupervised", "full resolution", "training"),
     )
 
 

@@ -28,9 +28,13 @@ TRAINING = "Train a pansharpening network"
 
 def run(context: Context) -> dict[str, Any]:
     """Run a job of sharpening with the network of its checkpoint."""
+    return sharpen(context, checkpoint_of(context, TRAINING, "the method of that network"))
+
+
+def sharpen(context: Context, checkpoint: Checkpoint, begin: float = 0.0) -> dict[str, Any]:
+    """Sharpen the images of a job with the network of a checkpoint; ``begin`` is the progress at the begin."""
     with bounded_gdal(context) as working:
         context.reporter.stage("Opening and checking the images", 1, 3)
-        checkpoint = checkpoint_of(context, TRAINING, "the method of that network")
         network = checkpoint.build()
         if not isinstance(network, SharpeningNetwork):
             raise TypeError(f"{network} does not sharpen")
@@ -54,7 +58,7 @@ def run(context: Context) -> dict[str, Any]:
             }
             drawing = drawing_of(context, network, checkpoint.card.steps, "uncertainty" in outputs)
             context.reporter.stage("Sharpening", 2, 3)
-            predict(context, network, reader, drawing, outputs, working)
+            predict(context, network, reader, drawing, outputs, working, begin)
             context.reporter.stage("Writing the GeoTIFF", 3, 3)
             for output in outputs.values():
                 output.finish(context.threads, optimized=context.options["layout"] == "cog")

@@ -52,17 +52,18 @@ def checkpoint_of(context: Context, training: str, others: str = "'Fuse with a t
 
 
 def predict(
-    context: Context, network: Network, reader: Reader, drawing: Drawing, outputs: dict[str, Output], working: int
+    context: Context, network: Network, reader: Reader, drawing: Drawing, outputs: dict[str, Output], working: int,
+    begin: float = 0.0,
 ) -> None:
     """Predict the whole image and write it; where a patch does not fit into the memory, again with smaller ones.
 
-    ``working`` are the bytes of memory to work with.
+    ``working`` are the bytes of memory to work with, ``begin`` is the progress at the begin.
     """
     budget = int(_PATCH_SHARE * working) - _TORCH_BYTES
     device, smaller = _device.find(context), 0
     while True:
         layout = layout_that_fits(context, network, budget, smaller)
-        meter = Meter(context, _calls(network, reader, layout, drawing), *_PREDICTION)
+        meter = Meter(context, _calls(network, reader, layout, drawing), max(begin, _PREDICTION[0]), _PREDICTION[1])
         predictor = Predictor(network, device, meter.advance, int(context.options["batch"]))
         try:
             _write(context, predictor, reader, layout, drawing, outputs)

@@ -151,4 +151,4 @@ def known(figures: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, flo
 
 def chosen(count: int, most: int) -> Sequence[int]:
     """Numbers of some samples, spread over all of them."""
-    return range(0, count, max(1, count // most))[:most]
+    return range(0, count, max(1, count // max(most, 1)))[:most]

@@ -38,8 +38,6 @@ from stfusion.training._watch import Watch, chosen
 _DATA_SHARE = 0.25
 #: Samples that the scale of the residuals is estimated from.
 _RESIDUAL_SAMPLES = 64
-#: Samples that the report shows, and progress, in per cent, at the begin and the end of the training.
-_SHOWN, _TRAINING = 4, (4.0, 98.0)
 #: Options that may differ when a training goes on.
 _FREE = ("minutes", "patience", "restart")
 
@@ -49,7 +47,8 @@ class Order:
     """What is to be trained: the class of the network, its form (whose bands the data decide), and from which weights.
 
     ``open`` opens the data within so many bytes, ``rivals`` are what the network is compared with, ``settings`` say
-    how long and how it learns (its steps follow from the number of ``samples`` of an epoch).
+    how long and how it learns (its steps follow from the number of ``samples`` of an epoch). ``span`` is the progress,
+    in per cent, at the begin and the end, ``shown`` the number of samples that the report shows.
     """
 
     kind: type[Network]
@@ -59,6 +58,8 @@ class Order:
     settings: Settings
     samples: int
     start: Checkpoint | None = None
+    span: tuple[float, float] = (4.0, 98.0)
+    shown: int = 4
 
 
 def settings_of(context: Context) -> Settings:
@@ -83,7 +84,7 @@ def run(context: Context, order: Order) -> dict[str, Any]:
         context.reporter.stage("Opening the data", 1, 3)
         files = Files.of(context.job)
         fabric = _connect(context, order.settings)
-        if context.options["restart"] and fabric.global_rank == 0:
+        if context.options.get("restart") and fabric.global_rank == 0:
             files.clear()
         fabric.barrier()
         state = _state.load(files.state) if files.state.exists() else None
@@ -149,14 +150,14 @@ class _Work:
             self.files.make_folder()
             found = compared(
                 self.context, self.order.rivals, map(self.data.held, range(count)), self._job(), self.files.figures,
-                lambda: self.context.reporter.progress(_TRAINING[0] * next(done) / count),
+                lambda: self.context.reporter.progress(self.order.span[0] * next(done) / count),
             )
         found = self.fabric.broadcast(found)
         card = self._card()
-        shown = {number: self.data.held(number) for number in chosen(count, _SHOWN)}
+        shown = {number: self.data.held(number) for number in chosen(count, self.order.shown)}
         return Watch(
             self.context, self.files, self._facts(card, found), card, self._job(), shown,
-            lambda step: Curves(self.files.folder, step), _TRAINING, self.settings.steps,
+            lambda step: Curves(self.files.folder, step), self.order.span, self.settings.steps,
         )
 
     def trainer(self) -> Trainer:
