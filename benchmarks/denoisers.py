@@ -1,10 +1,10 @@
 """The diffusion models for sharpening learn: the small ones are trained on simulated landscapes and judged on others.
 
-    PYTHONPATH=core python benchmarks/denoisers.py [ddif|ssdiff ...] [--steps 2000] [--write]
+    PYTHONPATH=core python benchmarks/denoisers.py [ddif|ssdiff ...] [--steps 1200] [--write]
 
 The landscapes have four bands and a panchromatic one, which is a sum of them; multispectral pixels are four times as
-wide, as QuickBird's bands would see them. Half of the landscapes are learnt from, the others are for the figures, which
-``--write`` puts into the pages of the networks. The weights are kept in ``build/denoisers``.
+wide, as QuickBird's bands would see them. Three landscapes on three dates are learnt from, two others are for the
+figures, which ``--write`` puts into the pages of the networks. The weights are kept in ``build/denoisers``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from scenes import ROOT
 from stfusion.networks._batch import SharpeningBatch
 from stfusion.networks._checkpoint import Card, save
 from stfusion.networks._network import Form, Network, Sampler, Sampling, network_class, parameter_count
-from stfusion.networks._normalisation import Normalisation
+from stfusion.networks._normalisation import Normalisation, from_samples
 from stfusion.preparation._landscape import DATES
 from stfusion.raster.interpolation import enlarged, interpolation
 from stfusion.raster.mtf import SENSORS
@@ -42,11 +42,12 @@ from stfusion.training._validation import Scores, Validation
 RATES = {"ddif": 2e-3, "ssdiff": 3e-4}
 FOLDER = ROOT / "build" / "denoisers"
 BEGIN, END = "<!-- written by benchmarks/denoisers.py -->", "<!-- end of the table -->"
+DAYS = range(len(DATES))
 RATIO, SENSOR, PAN = 4, "QuickBird", (0.10, 0.30, 0.35, 0.25)
 #: Landscapes to learn from and to judge by, the side of a patch, patches of a step, steps of an epoch.
-LEARNT, JUDGED, PATCH, BATCH, STEPS = range(4), range(4, 8), 32, 4, 100
-#: Reflectance that becomes 1; patches for the figures of an epoch and for those at the end; and the seed.
-LARGEST, VALIDATED, COUNTED, SEED = 0.5, 16, 128, 1
+LEARNT, JUDGED, PATCH, BATCH, STEPS = range(3), range(3, 5), 32, 4, 100
+#: Patches for the figures of an epoch and for those at the end, and the seed.
+VALIDATED, COUNTED, SEED = 16, 64, 1
 SAMPLINGS: tuple[tuple[Sampler, int], ...] = (("ddim", 1), ("ddim", 5), ("ddim", 25), ("dpm-solver++", 5))
 
 
@@ -71,20 +72,37 @@ class Held:
 
 
 @cache
+def place(number: int) -> LandscapePlace:
+    """A landscape, which is made when it is first read."""
+    return LandscapePlace(number, len(PAN), SEED)
+
+
+def seen(number: int, epoch: int) -> Array:
+    """The bands of a landscape on a date, and the panchromatic image as the last one."""
+    bands = place(number).read("fine", DATES[epoch], Box(0, SIDE, 0, SIDE), None)
+    return np.concatenate([bands, np.tensordot(np.float32(PAN), bands, 1)[None]])
+
+
+@cache
+def scaling() -> Normalisation:
+    """The range of every band in what is learnt from."""
+    images = [seen(number, epoch)[:, ::4, ::4].reshape(len(PAN) + 1, -1) for number in LEARNT for epoch in DAYS]
+    return from_samples(images, False, "stored")
+
+
+@cache
 def landscape(number: int, epoch: int) -> tuple[Array, Array, Array, Array]:
     """The panchromatic, the interpolated, the multispectral and the true image of a landscape on a date, normalised."""
-    place = LandscapePlace(number, len(PAN), SEED)
-    truth = place.read("fine", DATES[epoch], Box(0, SIDE, 0, SIDE), None) / np.float32(LARGEST)
-    pan = np.tensordot(np.float32(PAN), truth, 1)[None]
+    *bands, pan = scaling().apply(seen(number, epoch))
     coarse = []
-    for band, gain in zip(truth, SENSORS[SENSOR].gains, strict=True):
+    for band, gain in zip(bands, SENSORS[SENSOR].gains, strict=True):
         which = mtf_filter(gain, RATIO)
         padded = np.pad(band, (-which.start, which.stop - RATIO), "symmetric")
         coarse.append(reduce(padded, which, RATIO))
     small = np.array(coarse, np.float32)
     taps = interpolation((np.arange(SIDE) + 0.5) / RATIO - 0.5, "cubic").since(-2)
     wide = enlarged(np.pad(small, ((0, 0), (2, 2), (2, 2)), "edge"), taps, taps)
-    return pan, wide, small, truth
+    return pan[None], wide, small, np.array(bands)
 
 
 def patches(places: list[tuple[int, int, int, int]]) -> SharpeningBatch:
@@ -102,7 +120,7 @@ def patches(places: list[tuple[int, int, int, int]]) -> SharpeningBatch:
 def drawn(rng: np.random.Generator, numbers: range) -> tuple[int, int, int, int]:
     """A place by chance."""
     last = (SIDE - PATCH) // RATIO + 1
-    number, epoch, row, column = rng.integers([numbers[0], 0, 0, 0], [numbers[-1] + 1, len(DATES), last, last])
+    number, epoch, row, column = rng.integers([numbers[0], 0, 0, 0], [numbers[-1] + 1, len(DAYS), last, last])
     return int(number), int(epoch), int(row), int(column)
 
 
@@ -122,10 +140,8 @@ def judged(count: int) -> SharpeningBatch:
 def held() -> Iterator[tuple[list[Held], SharpeningBatch]]:
     """The patches for the figures of an epoch."""
     batch = judged(VALIDATED)
-    scaling = Normalisation("stored", (0.0,) * len(PAN), (LARGEST,) * len(PAN))
-    truth = batch.truth
-    if truth is not None:
-        yield [Held(image, scaling) for image in truth.numpy()], batch
+    if batch.truth is not None:
+        yield [Held(image, scaling().bands(slice(len(PAN)))) for image in batch.truth.numpy()], batch
 
 
 class Watch:
@@ -163,8 +179,10 @@ class Watch:
 
 
 def ergas(image: torch.Tensor, truth: torch.Tensor) -> float:
-    """ERGAS over all pixels of all patches."""
-    squares = (image - truth).square().mean((0, 2, 3)) / truth.mean((0, 2, 3)).square()
+    """ERGAS over all pixels of all patches, in reflectance."""
+    known = scaling()
+    size, low = (torch.tensor(part[: len(PAN)]) for part in (known.scale, known.offset))
+    squares = ((image - truth).square().mean((0, 2, 3)) * size**2) / (truth.mean((0, 2, 3)) * size + low) ** 2
     return 100 / RATIO * math.sqrt(squares.mean())
 
 
@@ -200,8 +218,8 @@ def learn(name: str, steps: int) -> list[str]:
     torch.manual_seed(SEED)
     form = Form(bands=len(PAN), size="small", target="residual", residual_scale=spread, ratio=RATIO)
     network, watch, begun = network_class(name)(form), Watch(), time.process_time()
-    print(f"{name}: {parameter_count(network.net):,} parameters, residuals of {spread:.4f}", flush=True)
     base, start = ergas(test.expanded, test.truth), figures(network, test, SAMPLINGS[1:2])
+    print(f"{name}: residuals of {spread:.4f}, ERGAS {base:.3f} and {start}", flush=True)
     settings = Settings(
         epochs=steps // STEPS, steps=STEPS, batch=BATCH, learning_rate=RATES[name], average=0.99, seed=SEED
     )
@@ -214,8 +232,8 @@ def learn(name: str, steps: int) -> list[str]:
     network.net.load_state_dict(watch.best)
     after = figures(network, test)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    scaling = Normalisation("stored", (0.0,) * (len(PAN) + 1), (LARGEST,) * (len(PAN) + 1))
-    save(FOLDER / f"{name}.safetensors", network, Card(name, form, scaling, ratio=(RATIO, RATIO), licence="CC0-1.0"))
+    card = Card(name, form, scaling(), ratio=(RATIO, RATIO), licence="CC0-1.0")
+    save(FOLDER / f"{name}.safetensors", network, card)
     return [
         f"{parameter_count(network.net):,} parameters, {watch.steps} steps of {BATCH} patches of {PATCH} x {PATCH} "
         f"pixels, {seconds / 60:.0f} minutes of processor time. ERGAS of {COUNTED} patches of landscapes that were not "
@@ -233,7 +251,7 @@ def main() -> None:
     """Train the networks that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("networks", nargs="*", default=list(RATES), help=f"of {', '.join(RATES)}; all by default")
-    parser.add_argument("--steps", type=int, default=2000, help="steps of the training of each")
+    parser.add_argument("--steps", type=int, default=1200, help="steps of the training of each")
     parser.add_argument("--write", action="store_true", help="write the tables into the networks' pages")
     chosen = parser.parse_args()
     for name in chosen.networks:
