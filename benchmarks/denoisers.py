@@ -225,7 +225,7 @@ def learn(name: str, steps: int) -> list[str]:
     )
     trainer = Trainer(
         network, lambda epoch, steps: (batch for batch in learnt(epoch, steps)),
-        Validation(VALIDATED, held, SEED, 5), settings, connect("cpu", "float32"), watch,
+        Validation(VALIDATED, held, SEED), settings, connect("cpu", "float32"), watch,
     )
     trainer.run()
     seconds = time.process_time() - begun

@@ -9,9 +9,11 @@ import pytest
 import torch
 from affine import Affine
 
-from makers import FINE, read_raster, write_raster
+from makers import FINE, read_raster, run_method, write_raster
 from networks import built
+from stfusion.networks._checkpoint import load
 from stfusion.networks._network import Layout, network_class
+from stfusion.training import _training_report
 from test_network_sharpening import COLUMNS, RATIO, ROWS, scene, sharpened, stored
 
 FORM = {"bands": 2, "ratio": RATIO, "target": "residual", "residual_scale": 0.05}
@@ -49,6 +51,31 @@ def test_samples_have_a_mean_and_a_spread(tmp_path: Path, name: str) -> None:
     np.testing.assert_allclose(again, first, atol=0.05)
     _, other = sharpened(tmp_path, name, images, **options, samples=1, sampler="dpm-solver++")
     assert np.isfinite(other).all()
+
+
+@pytest.mark.parametrize("name", ["ddif", "ssdiff"])
+def test_what_is_learnt_from_a_scene_draws_it(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for drawing in ("maps", "curve"):
+        monkeypatch.setattr(_training_report, drawing, lambda *_: b"")
+    rng = np.random.default_rng(3)
+    fine = 1000 + 1500 * np.kron(rng.random((2, 20, 40)), np.ones((4, 4)))
+    coarse = fine.reshape(2, 40, 2, 80, 2).mean(axis=(2, 4))
+    images = {
+        "multispectral": write_raster(tmp_path / "ms.tif", coarse.round().astype(np.uint16), FINE * Affine.scale(2)),
+        "pan": write_raster(tmp_path / "pan.tif", fine.mean(axis=0, keepdims=True).round().astype(np.uint16), FINE),
+    }
+    path = tmp_path / "net.safetensors"
+    outcome = run_method(
+        "train_pansharpening", None, {"threads": 1}, checkpoint=str(path), network=name, size="small", epochs=2,
+        samples=8, batch=4, patch=16, held_out=2, **images,
+    )
+    assert outcome.code == 0, outcome.said.lines
+    card = load(path).card
+    assert (card.network, card.form.target, card.form.ratio, card.steps) == (name, "residual", 2 if name == "ssdiff" else 0, 5)
+    assert 0.001 < card.form.residual_scale < 0.5
+    outcome, found = sharpened(tmp_path, name, images, weights=str(path), samples=1)
+    assert outcome.code == 0, outcome.said.lines
+    assert found.shape == (2, 80, 160)
 
 
 @pytest.mark.parametrize("name", ["ddif", "ssdiff"])

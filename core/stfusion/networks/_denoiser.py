@@ -103,6 +103,7 @@ class Sharpener(Denoiser, SharpeningNetwork):
     targets = ("residual",)
     symmetric = False
     objective = "start"
+    sampling_steps = 5
 
     @staticmethod
     def unit(residuals: npt.NDArray[np.float32]) -> float:

@@ -106,15 +106,18 @@ class Network(nn.Module, ABC):
 
     ``net`` is what predicts, and what a checkpoint keeps, under the names of the public code. ``symmetric`` says
     whether images are scaled to -1..1 (else to 0..1). ``targets`` are the forms' targets that it can be built for;
-    ``channels_last`` says whether a processor is faster with the channels as the last axis, and ``pixel_bytes`` the
-    memory that a prediction takes for every pixel of a patch, in the published size. ``duplicates`` are begins of names
-    under which files of public code hold values a second time, with those that the network knows.
+    ``sampling_steps`` are those in which a diffusion model draws an image unless told otherwise: few give what is most
+    likely, more give grain. ``channels_last`` says whether a processor is faster with the channels as the last axis,
+    and ``pixel_bytes`` the memory that a prediction takes for every pixel of a patch, in the published size.
+    ``duplicates`` are begins of names under which files of public code hold values a second time, with those that the
+    network knows.
     """
 
     id: ClassVar[str]
     targets: ClassVar[tuple[str, ...]] = ("image", "residual")
     symmetric: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False
+    sampling_steps: ClassVar[int] = 2
     channels_last: ClassVar[bool] = False
     pixel_bytes: ClassVar[int] = 4096
     duplicates: ClassVar[Mapping[str, str]] = {}

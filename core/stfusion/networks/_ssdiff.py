@@ -258,7 +258,7 @@ class SSDiff(Sharpener):
 
     id = "ssdiff"
     needs_multispectral = True
-    pixel_bytes = 16384
+    pixel_bytes = 20480
     layout = Layout(patch=64, margin=4, ramp=8, multiple=4)
     schedule = Schedule.cosine(1000)
     stages = (Stage("network", ("net",), 5), Stage("branches", ("spectral", "spatial"), 1))

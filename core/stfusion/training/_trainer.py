@@ -325,7 +325,7 @@ class Trainer:
     def _validation_cost(self) -> float:
         """What a validation costs, in training steps."""
         share = self._validation.count / self._fabric.world_size / self.settings.batch
-        return share * _VALIDATION_COST * (self._validation.sampling_steps if self.network.stochastic else 1)
+        return share * _VALIDATION_COST * (self.network.sampling_steps if self.network.stochastic else 1)
 
     def _keep(self) -> None:
         if self._first:

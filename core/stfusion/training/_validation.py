@@ -45,10 +45,6 @@ class Shown(Held, Protocol):
     def pictures(self, prediction: Array) -> dict[str, Array]: ...
 
 
-#: Steps in which a diffusion model draws an image: few give what is most likely, more give grain.
-SAMPLING_STEPS = 2
-
-
 @dataclass(frozen=True)
 class Scores:
     """Means over the samples by :data:`FIGURES`, and the predicted images (bands, rows, columns) of some samples."""
@@ -68,8 +64,8 @@ class Validation:
     read
         Gives the samples of this process with the batches that they make up: those whose number is that of the
         process plus a multiple of the number of processes, in their order.
-    seed, sampling_steps
-        Of the noise of a diffusion model, and in how many steps it draws an image.
+    seed
+        Of the noise of a diffusion model.
     shown
         Numbers of the samples whose predictions are kept, of the first process.
     """
@@ -77,7 +73,6 @@ class Validation:
     count: int
     read: Callable[[], Iterator[tuple[Sequence[Held], Batch]]]
     seed: int = 0
-    sampling_steps: int = SAMPLING_STEPS
     shown: Sequence[int] = ()
 
     def scores(self, network: Network, fabric: Fabric, seen: Callable[[int], None]) -> Scores:
@@ -105,7 +100,7 @@ class Validation:
             drawn = np.stack([rng.standard_normal(shape, np.float32) for rng in fields])
             return torch.from_numpy(drawn).to(fabric.device)
 
-        sampling = Sampling(noise, self.sampling_steps) if network.stochastic else None
+        sampling = Sampling(noise, network.sampling_steps) if network.stochastic else None
         with fabric.autocast():
             predicted = network.predict(batch.map(fabric.to_device), sampling)
         array: Array = predicted.float().cpu().numpy()

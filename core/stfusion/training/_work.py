@@ -31,7 +31,7 @@ from stfusion.training._rivals import Rivals, compared
 from stfusion.training._schedule import Settings
 from stfusion.training._trainer import Trainer
 from stfusion.training._training_report import Facts
-from stfusion.training._validation import SAMPLING_STEPS, Shown, Validation
+from stfusion.training._validation import Shown, Validation
 from stfusion.training._watch import Watch, chosen
 
 #: Share of the memory limit for open images.
@@ -270,8 +270,8 @@ class _Work:
         return Card(
             network=self.network.id, form=self.form, normalisation=normalisation, ratio=self.data.ratio,
             title=self.files.checkpoint.stem, data={**data, "places": places}, training=training,
-            limits=tuple(self._limits()), licence=start.card.licence if start else "", steps=SAMPLING_STEPS,
-            grid=self.data.grid,
+            limits=tuple(self._limits()), licence=start.card.licence if start else "",
+            steps=self.network.sampling_steps, grid=self.data.grid,
         )
 
     def _limits(self) -> Iterator[str]:
