@@ -71,7 +71,8 @@ def test_what_is_learnt_from_a_scene_draws_it(tmp_path: Path, name: str, monkeyp
     )
     assert outcome.code == 0, outcome.said.lines
     card = load(path).card
-    assert (card.network, card.form.target, card.form.ratio, card.steps) == (name, "residual", 2 if name == "ssdiff" else 0, 5)
+    ratio = 2 if name == "ssdiff" else 0
+    assert (card.network, card.form.target, card.form.ratio, card.steps) == (name, "residual", ratio, 5)
     assert 0.001 < card.form.residual_scale < 0.5
     outcome, found = sharpened(tmp_path, name, images, weights=str(path), samples=1)
     assert outcome.code == 0, outcome.said.lines
