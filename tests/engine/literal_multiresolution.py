@@ -128,32 +128,41 @@ def mtf_glp_hpm(scene: Scene, regression: bool = False) -> np.ndarray:
     return each(scene, fuse)
 
 
+#: Share of the covariance over the scene by which the gain of a window is drawn to that of the scene.
+TIE = 0.03
+
+
 def mtf_glp_cbd(scene: Scene, window: int = 0, threshold: float = 0.0) -> np.ndarray:
     """E + cov(P_L, E) / var(P_L) (P - P_L); in a window around each pixel, 0 where the correlation is not above."""
     def fuse(k, e):
         low = pyramid(scene, k)
-        own = local_gain(scene, low, e, window, threshold) if window else gain(scene.cov(low, e), scene.cov(low, low))
-        return e + own * (scene.pan - low)
+        whole, variance = gain(scene.cov(low, e), scene.cov(low, low)), scene.cov(low, low)
+        if not window:
+            return e + whole * (scene.pan - low)
+        cov, of_low, of_e = (local_cov(scene, a, b, window) for a, b in ((low, e), (low, low), (e, e)))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            kept = cov / np.sqrt(of_low * of_e) > threshold
+        own = np.where(kept, (cov + TIE * variance * whole) / (of_low + TIE * variance), 0)
+        return e + np.maximum(own, 0) * (scene.pan - low)
 
     return each(scene, fuse)
 
 
-def local_gain(scene: Scene, low: np.ndarray, e: np.ndarray, window: int, threshold: float) -> np.ndarray:
-    cov, var_low, var_e = (
-        box(a * b, window, scene.border) - box(a, window, scene.border) * box(b, window, scene.border)
-        for a, b in ((low, e), (low, low), (e, e))
-    )
-    with np.errstate(invalid="ignore", divide="ignore"):
-        slope, correlation = cov / var_low, cov / np.sqrt(var_low * var_e)
-    kept = (var_low > 1e-10) & (var_e > 1e-10) & (correlation > threshold)
-    return np.where(kept, slope, 0)
+def local_cov(scene: Scene, a: np.ndarray, b: np.ndarray, window: int) -> np.ndarray:
+    return box(a * b, window, scene.border) - box(a, window, scene.border) * box(b, window, scene.border)
 
 
-def mtf_glp_fs(scene: Scene) -> np.ndarray:
-    """E + cov(E, P) / cov(P_L, P) (P - P_L)."""
+def mtf_glp_fs(scene: Scene, window: int = 0) -> np.ndarray:
+    """E + cov(E, P) / cov(P_L, P) (P - P_L), over the scene or in a window around each pixel."""
     def fuse(k, e):
-        low = pyramid(scene, k)
-        return e + gain(scene.cov(e, scene.pan), scene.cov(low, scene.pan)) * (scene.pan - low)
+        low, pan = pyramid(scene, k), scene.pan
+        whole, covariance = gain(scene.cov(e, pan), scene.cov(low, pan)), scene.cov(low, pan)
+        if not window:
+            return e + whole * (pan - low)
+        cov, under = local_cov(scene, e, pan, window), local_cov(scene, low, pan, window) + TIE * covariance
+        some = under > 0
+        own = np.where(some, (cov + TIE * covariance * whole) / np.where(some, under, 1), 0)
+        return e + np.maximum(own, 0) * (pan - low)
 
     return each(scene, fuse)
 

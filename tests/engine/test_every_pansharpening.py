@@ -41,6 +41,7 @@ JUDGED: list[tuple[str, dict[str, Any], Any]] = [
     ("bdsd_pc", SENSOR, substitution.bdsd_pc),
     ("pracs", {}, substitution.pracs),
     ("pracs", {"strength": 1.95}, lambda scene: substitution.pracs(scene, 1.95)),
+    ("mtf_glp_fs", {**SENSOR, "window": 31}, lambda scene: multiresolution.mtf_glp_fs(scene, 31)),
     ("mtf_glp_fs", SENSOR, multiresolution.mtf_glp_fs),
     ("hypersharpening", SENSOR, multiresolution.mtf_glp_fs),
     ("hpf", {}, multiresolution.hpf),

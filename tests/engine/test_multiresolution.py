@@ -65,25 +65,35 @@ def test_matching_gives_every_window_the_band_s_mean_and_deviation(seed, radius,
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-@given(st.integers(0, 2**32), st.integers(1, 5), st.floats(0, 0.9))
+@given(st.integers(0, 2**32), st.integers(1, 5), st.floats(0, 0.9), st.floats(0, 0.1))
 @settings(deadline=None, max_examples=30)
-def test_local_regression_is_that_of_every_window(seed, radius, threshold):
+def test_local_regression_is_that_of_every_window(seed, radius, threshold, tie):
     rng, side = np.random.default_rng(seed), 2 * radius + 1
-    low, band = quantised(rng, 2, 12 + 2 * radius, 9 + 2 * radius)
-    x, y = windows_of(low, side), windows_of(band, side)
-    covariance = (x * y).mean(-1) - x.mean(-1) * y.mean(-1)
-    correlation = covariance / (x.std(-1) * y.std(-1))
+    low, band, pan = quantised(rng, 3, 12 + 2 * radius, 9 + 2 * radius)
+    x, y, z = windows_of(low, side), windows_of(band, side), windows_of(pan, side)
+
+    def covariance(a, b):
+        return (a * b).mean(-1) - a.mean(-1) * b.mean(-1)
+
+    correlation = covariance(x, y) / (x.std(-1) * y.std(-1))
     clear = abs(correlation - threshold) > 1e-9
-    expected = np.where(correlation > threshold, covariance / x.var(-1), 0)
-    found = regress_locally(low, band, side, threshold)
-    np.testing.assert_allclose(found[clear], expected[clear], rtol=1e-5, atol=1e-6)
+    expected = np.where(correlation > threshold, (covariance(x, y) + tie * 0.7) / (x.var(-1) + tie), 0)
+    found = regress_locally(low, band, low, side, 0.7, tie, threshold)
+    np.testing.assert_allclose(found[clear], np.maximum(expected, 0)[clear], rtol=1e-5, atol=1e-6)
+    under = covariance(x, z) + tie
+    clear = abs(under) > 1e-5
+    expected = np.where(under > 0, (covariance(y, z) + tie * 0.7) / under, 0)
+    found = regress_locally(low, band, pan, side, 0.7, tie, -1.0)
+    np.testing.assert_allclose(found[clear], np.maximum(expected, 0)[clear], rtol=1e-4, atol=1e-6)
 
 
 def test_windows_that_do_not_vary_give_the_mean_and_no_gain():
     flat, varied = np.full((9, 9), 0.7, np.float32), quantised(np.random.default_rng(2), 9, 9)
     np.testing.assert_allclose(match_locally(varied[None], flat, 3)[0], windows_of(varied, 3).mean(-1), rtol=1e-6)
-    assert (regress_locally(flat, varied, 3, 0.0) == 0).all()
-    assert (regress_locally(varied, flat, 3, 0.0) == 0).all()
+    assert (regress_locally(flat, varied, flat, 3, 0.5, 0.0, 0.0) == 0).all()
+    assert (regress_locally(varied, flat, varied, 3, 0.5, 0.0, 0.0) == 0).all()
+    assert (regress_locally(flat, varied, flat, 3, 0.5, 0.0, -1.0) == 0).all()
+    np.testing.assert_allclose(regress_locally(flat, varied, flat, 3, 0.5, 0.1, -1.0), 0.5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("moments", [1, 2, 3, 4])

@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
-from stfusion.fusion._fuse import Tally
+import numpy as np
+
 from stfusion.pansharpening._filtered import quotient
-from stfusion.pansharpening._multiresolution import Injection, band_gains, pyramid_moments
-from stfusion.pansharpening._scene import Patch, Scene
+from stfusion.pansharpening._multiresolution import Injection, LocalInjection, band_gains, pyramid_moments
+from stfusion.pansharpening._scene import Scene
 from stfusion.pansharpening._sharpen import Sharpener, sharpen
-from stfusion.pansharpening._smoothing import regress_locally
-from stfusion.raster.source import Array
 from stfusion.run import Context
-
-
-class LocalInjection:
-    """The gain of every pixel is that of the window around it, 0 where the two hardly go together."""
-
-    notes: ClassVar[Mapping[str, str]] = MappingProxyType({})
-
-    def __init__(self, filters: tuple[float, ...], window: int, threshold: float) -> None:
-        self._filters = filters
-        self._window, self._threshold = window, threshold
-        self.margin = window // 2
-
-    def sharpen(self, patch: Patch, tally: Tally) -> Array:
-        expanded, pan = patch.inner(patch.expanded), patch.inner(patch.pan)
-        values = expanded.copy()
-        for filtered in dict.fromkeys(self._filters):
-            low = patch.low_passed(filtered)
-            for band in (k for k, own in enumerate(self._filters) if own == filtered):
-                gain = regress_locally(low, patch.expanded[band], self._window, self._threshold)
-                values[band] += gain * (pan - patch.inner(low))
-        return values
 
 
 def run(context: Context) -> dict[str, Any]:
@@ -43,8 +19,11 @@ def run(context: Context) -> dict[str, Any]:
 
 
 def _prepare(scene: Scene, context: Context) -> Sharpener:
-    gains, window = band_gains(scene, context), int(context.options["window"])
-    if window:
-        return LocalInjection(gains, window, float(context.options["threshold"]))
-    moments, lows = pyramid_moments(scene, context, gains)
-    return Injection(gains, quotient(moments, range(scene.bands), lows, lows))
+    filters = band_gains(scene, context)
+    moments, lows = pyramid_moments(scene, context, filters)
+    gains, window = quotient(moments, range(scene.bands), lows, lows), int(context.options["window"])
+    if not window:
+        return Injection(filters, gains)
+    variances = np.diagonal(moments.covariance)[lows]
+    threshold = float(context.options["threshold"])
+    return LocalInjection(filters, gains, variances, window, within=True, threshold=threshold)

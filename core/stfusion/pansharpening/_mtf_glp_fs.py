@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from stfusion.pansharpening._multiresolution import Injection, band_gains, pyramid_moments
+from stfusion.pansharpening._multiresolution import Injection, LocalInjection, band_gains, pyramid_moments
 from stfusion.pansharpening._scene import Scene
-from stfusion.pansharpening._sharpen import sharpen
+from stfusion.pansharpening._sharpen import Sharpener, sharpen
 from stfusion.run import Context
 
 
@@ -17,10 +17,12 @@ def run(context: Context) -> dict[str, Any]:
     return sharpen(context, _prepare)
 
 
-def _prepare(scene: Scene, context: Context) -> Injection:
-    gains = band_gains(scene, context)
-    moments, lows = pyramid_moments(scene, context, gains)
+def _prepare(scene: Scene, context: Context) -> Sharpener:
+    filters = band_gains(scene, context)
+    moments, lows = pyramid_moments(scene, context, filters)
     with_pan = moments.covariance[scene.bands]
     # A panchromatic image without detail, or without anything, adds nothing.
     low = with_pan[lows]
-    return Injection(gains, np.divide(with_pan[: scene.bands], low, out=np.zeros(scene.bands), where=low > 0))
+    gains = np.divide(with_pan[: scene.bands], low, out=np.zeros(scene.bands), where=low > 0)
+    window = int(context.options["window"])
+    return LocalInjection(filters, gains, low, window) if window else Injection(filters, gains)

@@ -15,12 +15,16 @@ from stfusion.pansharpening._filtered import smoothed
 from stfusion.pansharpening._moments import Moments, fine_moments
 from stfusion.pansharpening._scene import Patch, Scene
 from stfusion.pansharpening._sharpen import STATISTICS
+from stfusion.pansharpening._smoothing import regress_locally
 from stfusion.raster.mtf import MULTISPECTRAL, OTHER, gains_of
 from stfusion.raster.resolution import gaussian
 from stfusion.raster.source import Array
 from stfusion.run import Context
 
 Floats = npt.NDArray[np.float64]
+
+#: Share of the covariance over the whole scene by which the gain of a window is drawn to that of the scene.
+_TIE = 0.03
 
 
 class Injection:
@@ -39,6 +43,37 @@ class Injection:
             low = patch.low_passed(gain)
             for band in (k for k, own in enumerate(self._filters) if own == gain):
                 _inject(patch.expanded[band], patch.pan, low, self._gains[band], values[band])
+        return values
+
+
+class LocalInjection:
+    """The same with a gain of its own for every pixel, by the window around it: cov(E_k, X) / cov(P_L,k, X).
+
+    X is the panchromatic image or, ``within`` what the sensor sees, P_L,k. ``gains`` and ``covariances`` are those of
+    the whole scene, to which a window is tied. ``threshold`` is the least correlation of E_k and X, -1 for none.
+    """
+
+    notes: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    def __init__(
+        self, filters: tuple[float, ...], gains: Floats, covariances: Floats, window: int, within: bool = False,
+        threshold: float = -1.0,
+    ) -> None:
+        self._filters, self._gains, self._ties = filters, gains, _TIE * np.maximum(covariances, 0.0)
+        self._window, self._within, self._threshold = window, within, threshold
+        self.margin = window // 2
+
+    def sharpen(self, patch: Patch, tally: Tally) -> Array:
+        values = patch.inner(patch.expanded).copy()
+        for filtered in dict.fromkeys(self._filters):
+            low = patch.low_passed(filtered)
+            detail = patch.inner(patch.pan - low)
+            for k in (k for k, own in enumerate(self._filters) if own == filtered):
+                gain = regress_locally(
+                    low, patch.expanded[k], low if self._within else patch.pan, self._window, float(self._gains[k]),
+                    float(self._ties[k]), self._threshold,
+                )
+                values[k] += gain * detail
         return values
 
 

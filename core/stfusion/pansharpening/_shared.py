@@ -95,6 +95,13 @@ WINDOW = Option(
     "smaller one adds less.",
     minimum=0, maximum=201, odd=True, advanced=False,
 )
+GAIN_WINDOW = Option(
+    "window", "integer", "Window of the gains (panchromatic pixels)", 0,
+    "Side of the window around every pixel by which its gain is found, odd, and drawn to that of the scene where the "
+    "window tells little; 0: one gain for the whole scene, as published. 31 follows kinds of ground on which a band "
+    "and the panchromatic image differ.",
+    minimum=0, maximum=201, odd=True, advanced=False,
+)
 
 
 def declare(

@@ -139,27 +139,35 @@ def match_locally(expanded: Array, pan: Array, side: int) -> Array:
 
 
 @compiled
-def regress_locally(low: Array, band: Array, side: int, threshold: float) -> Array:
-    """cov(P_L, E) / var(P_L) in windows with this side, 0 where the correlation is not above the threshold.
+def regress_locally(
+    low: Array, band: Array, other: Array, side: int, gain: float, tie: float, threshold: float
+) -> Array:
+    """(cov(E, X) + t g) / (cov(P_L, X) + t) in windows with this side, X another image, g the gain of the whole scene.
 
-    Less half of the side on every side.
+    ``tie`` is t: it draws the gain to g where the window has little that tells. 0 where the quotient is negative, or
+    the correlation of E and X is not above the threshold (-1: whatever it is). Less half of the side on every side.
     """
     rows, columns = low.shape[0] - side + 1, low.shape[1] - side + 1
     found = np.empty((rows, columns), np.float32)
     down, pixels = np.empty(low.shape[1]), side * side
-    x, y, xx, xy, yy = (
-        np.empty(columns), np.empty(columns), np.empty(columns), np.empty(columns), np.empty(columns)
-    )
+    x, y, z = np.empty(columns), np.empty(columns), np.empty(columns)
+    xz, yz, yy, zz = np.empty(columns), np.empty(columns), np.ones(columns), np.ones(columns)
     for i in range(rows):
         _plain_sums(low, i, side, down, x)
         _plain_sums(band, i, side, down, y)
-        _window_sums(low, low, i, side, down, xx)
-        _window_sums(low, band, i, side, down, xy)
-        _window_sums(band, band, i, side, down, yy)
+        _plain_sums(other, i, side, down, z)
+        _window_sums(low, other, i, side, down, xz)
+        _window_sums(band, other, i, side, down, yz)
+        if threshold > -1:
+            _window_sums(band, band, i, side, down, yy)
+            _window_sums(other, other, i, side, down, zz)
         for j in range(columns):
-            a, b = x[j] / pixels, y[j] / pixels
-            of_low, of_band, both = xx[j] / pixels - a * a, yy[j] / pixels - b * b, xy[j] / pixels - a * b
-            some = of_low > ROUNDING * a * a and of_band > ROUNDING * b * b
-            kept = some and both > threshold * np.sqrt(of_low * of_band)
-            found[i, j] = both / of_low if kept else 0.0
+            a, b, c = x[j] / pixels, y[j] / pixels, z[j] / pixels
+            under, both = xz[j] / pixels - a * c, yz[j] / pixels - b * c
+            kept = under + tie > ROUNDING * abs(a * c)
+            if threshold > -1:
+                own, others = yy[j] / pixels - b * b, zz[j] / pixels - c * c
+                kept &= own > ROUNDING * b * b and others > ROUNDING * c * c
+                kept &= both > threshold * np.sqrt(max(own * others, 0.0))
+            found[i, j] = max((both + tie * gain) / (under + tie), 0.0) if kept else 0.0
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stfusion.declaration import Option
-from stfusion.pansharpening._shared import declare
+from stfusion.pansharpening._shared import GAIN_WINDOW, declare
 from stfusion.raster.mtf import GAINS_OPTION, SENSOR_OPTION
 
 METHOD = declare(
@@ -20,11 +20,7 @@ METHOD = declare(
     options=(
         SENSOR_OPTION,
         GAINS_OPTION,
-        Option(
-            "window", "integer", "Window (panchromatic pixels)", 0,
-            "Side of the window around every pixel in which its gain is found, odd; 0: one gain for the whole scene.",
-            minimum=0, maximum=201, odd=True, advanced=False,
-        ),
+        GAIN_WINDOW,
         Option(
             "threshold", "number", "Least correlation", 0.0,
             "With a window: where the band and the blurred panchromatic image do not correlate more than that, no "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stfusion.pansharpening._shared import declare
+from stfusion.pansharpening._shared import GAIN_WINDOW, declare
 from stfusion.raster.mtf import GAINS_OPTION, SENSOR_OPTION
 
 METHOD = declare(
@@ -16,6 +16,6 @@ METHOD = declare(
     "Vivone, G., Restaino, R., Chanussot, J. (2018). Full scale regression-based injection coefficients for "
     "panchromatic sharpening. IEEE Transactions on Image Processing 27(7), 3418-3431.",
     "10.1109/TIP.2018.2819501",
-    options=(SENSOR_OPTION, GAINS_OPTION),
+    options=(SENSOR_OPTION, GAINS_OPTION, GAIN_WINDOW),
     tags=("mtf", "glp", "laplacian pyramid", "multiresolution", "regression", "default"),
 )
