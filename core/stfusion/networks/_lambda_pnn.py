@@ -16,8 +16,8 @@ from stfusion.networks._zero_shot import ZeroShot, correlation
 _WIDTHS = {"published": 64, "small": 32}
 #: Reduction of the channels in their gate, and the side of the window of the gate of pixels.
 _REDUCTION, _GATE = 4, 7
-#: Weights of the relative error, of the quality and of the structure (those for WorldView-3).
-_ERROR, _QUALITY, _STRUCTURE = 0.05, 1.25, 3.75
+#: Weights of the relative error and of the quality (those for WorldView-3).
+_ERROR, _QUALITY = 0.05, 1.25
 #: Half side of the windows of the quality, in multispectral pixels.
 _HALF = 4
 
@@ -64,7 +64,7 @@ class LambdaPNN(ZeroShot):
     id = "lambda_pnn"
     layout = Layout(patch=256, margin=16, ramp=32)
     pixel_bytes = 1500
-    weight = _STRUCTURE
+    weight = 25.0
 
     def __init__(self, form: Form) -> None:
         super().__init__(form)

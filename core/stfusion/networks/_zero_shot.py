@@ -64,15 +64,15 @@ def correlation(one: Tensor, other: Tensor, half: int) -> Tensor:
 class ZeroShot(Sharpener):
     """A network that learns from a scene without a truth, and is built for the ratio and the gains of its sensor.
 
-    ``weight`` is that of the structure beside the colours in the loss.
+    ``weight`` is that of the structure in the loss, times how far the colours of the interpolated image are off: so
+    much is at stake between the two, however large the range of a scene is beside its details.
     """
 
     needs_multispectral = True
     several = False
     skips = True
     targets = ("image",)
-    # The published one is for values that are divided by 2048, about twice the range of a scene.
-    weight: ClassVar[float] = 0.75
+    weight: ClassVar[float] = 65.0
 
     def __init__(self, form: Form) -> None:
         super().__init__(form)
@@ -101,8 +101,13 @@ class ZeroShot(Sharpener):
 
     def forward(self, part: str, batch: SharpeningBatch) -> dict[str, Tensor]:
         """The losses of colours and of structure; the truth, where there is one, takes no part."""
-        image = self.predict(batch)
-        return {**self.spectral(image, batch), "structural": self.weight * self.structural(image, batch)}
+        return self.losses(self.predict(batch), batch)
+
+    def losses(self, image: Tensor, batch: SharpeningBatch) -> dict[str, Tensor]:
+        """The losses of an image, by name."""
+        with torch.no_grad():
+            stake = torch.stack(list(self.spectral(batch.expanded, batch).values())).sum()
+        return {**self.spectral(image, batch), "structural": self.weight * stake * self.structural(image, batch)}
 
     def optimiser(self, part: str) -> torch.optim.Optimizer:
         """Adam with a rate for weights that begin from nothing."""

@@ -118,8 +118,7 @@ class Crop:
         """
         batch, image = self.batch([self]), torch.from_numpy(prediction[None])
         with torch.no_grad():
-            losses = {**self.network.spectral(image, batch)}
-            losses["structural"] = self.network.weight * self.network.structural(image, batch)
+            losses = self.network.losses(image, batch)
             coarse = self.network.reprojected(image)[0].numpy()
         undo = self.normalisation.undo
         error = undo(coarse) - undo(self.multispectral)
