@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from operator import itemgetter
 
 import numpy as np
@@ -48,7 +48,10 @@ RATIO, SENSOR, PAN = 4, "QuickBird", (0.10, 0.30, 0.35, 0.25)
 LEARNT, JUDGED, PATCH, BATCH, STEPS = range(3), range(3, 5), 32, 4, 100
 #: Patches for the figures of an epoch and for those at the end, and the seed.
 VALIDATED, COUNTED, SEED = 16, 64, 1
-SAMPLINGS: tuple[tuple[Sampler, int], ...] = (("ddim", 1), ("ddim", 5), ("ddim", 25), ("dpm-solver++", 5))
+#: Samplers, steps, and samples whose mean is taken.
+SAMPLINGS: tuple[tuple[Sampler, int, int], ...] = (
+    ("ddim", 1, 1), ("ddim", 5, 1), ("ddim", 25, 1), ("dpm-solver++", 5, 1), ("ddim", 5, 4)
+)
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,7 @@ class Held:
 
     truth: Array
     normalisation: Normalisation
-    fine: tuple[Array, ...] = ()
-    coarse: tuple[Array, ...] = ()
-
-    @property
-    def target(self) -> Array:
-        """Of no use here."""
-        return self.truth
+    ratio: float = RATIO
 
     @property
     def valid(self) -> np.ndarray:
@@ -187,25 +184,31 @@ def ergas(image: torch.Tensor, truth: torch.Tensor) -> float:
 
 
 def figures(
-    network: Network, batch: SharpeningBatch, samplings: tuple[tuple[Sampler, int], ...] = SAMPLINGS
+    network: Network, batch: SharpeningBatch, samplings: tuple[tuple[Sampler, int, int], ...] = SAMPLINGS
 ) -> dict[str, float]:
     """ERGAS by how images are drawn."""
-    noise = torch.randn(batch.shape, generator=torch.Generator().manual_seed(SEED))
     found, truth = {}, batch.truth
     network.eval()
-    for sampler, steps in samplings:
-        with torch.inference_mode():
-            images = [
-                network.predict(batch.map(itemgetter(part)), _sampling(noise[part], steps, sampler))
-                for part in (slice(first, first + 32) for first in range(0, len(batch), 32))
-            ]
+    for sampler, steps, samples in samplings:
+        images = torch.stack([_drawn(network, batch, sampler, steps, SEED + number) for number in range(samples)])
         if truth is not None:
-            found[f"{sampler}, {steps}"] = ergas(torch.cat(images), truth)
+            found[f"{sampler}, steps: {steps}, samples: {samples}"] = ergas(images.mean(0), truth)
     return found
 
 
-def _sampling(noise: torch.Tensor, steps: int, sampler: Sampler) -> Sampling:
-    return Sampling(lambda step: noise, steps, sampler)
+@torch.inference_mode()
+def _drawn(network: Network, batch: SharpeningBatch, sampler: Sampler, steps: int, seed: int) -> torch.Tensor:
+    """A sample of all patches, some at a time."""
+    noise = torch.randn(batch.shape, generator=torch.Generator().manual_seed(seed))
+    return torch.cat([
+        network.predict(batch.map(itemgetter(part)), Sampling(partial(_same, noise[part]), steps, sampler))
+        for part in (slice(first, first + 32) for first in range(0, len(batch), 32))
+    ])
+
+
+def _same(noise: torch.Tensor, step: int) -> torch.Tensor:
+    """The noise to begin with; there is no other."""
+    return noise
 
 
 def learn(name: str, steps: int) -> list[str]:
@@ -236,14 +239,14 @@ def learn(name: str, steps: int) -> list[str]:
     save(FOLDER / f"{name}.safetensors", network, card)
     return [
         f"{parameter_count(network.net):,} parameters, {watch.steps} steps of {BATCH} patches of {PATCH} x {PATCH} "
-        f"pixels, {seconds / 60:.0f} minutes of processor time. ERGAS of {COUNTED} patches of landscapes that were not "
-        "learnt from:",
+        f"pixels, {seconds / 60:.0f} minutes of processor time.",
+        f"ERGAS of {COUNTED} patches of landscapes that were not learnt from:",
         "",
         "| Image | ERGAS |",
         "| --- | ---: |",
         f"| Bands, interpolated | {base:.3f} |",
-        *(f"| {name}, {how} steps, before training | {figure:.3f} |" for how, figure in start.items()),
-        *(f"| {name}, {how} steps | {figure:.3f} |" for how, figure in after.items()),
+        *(f"| Before training, {how} | {figure:.3f} |" for how, figure in start.items()),
+        *(f"| {how} | {figure:.3f} |" for how, figure in after.items()),
     ]
 
 
