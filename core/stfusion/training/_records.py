@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -35,7 +36,8 @@ class Curves:
         found = {"loss": record.loss, "RMSE": record.rmse, "RMSE normalised": record.rmse_normalised,
                  "SSIM": record.ssim, "SAM": record.sam, "ERGAS": record.ergas}
         self._add("epochs", record.losses, step)
-        self._add("validation", {name: value for name, value in found.items() if value is not None}, step)
+        known = {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
+        self._add("validation", known, step)
         self._writer.flush()
 
     def _add(self, group: str, values: Mapping[str, float], step: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -96,7 +96,7 @@ class Crop:
     multispectral: Array
     valid: npt.NDArray[np.bool_]
     network: ZeroShot
-    ratio: int
+    ratio: ClassVar[None] = None
 
     @property
     def truth(self) -> Array:
@@ -112,10 +112,7 @@ class Crop:
         )
 
     def figures(self, prediction: Array) -> npt.NDArray[np.float64]:
-        """In place of errors: how far the image is, made coarse again, from the multispectral one, and the loss.
-
-        That is in the unit of the data, and as ERGAS; beside the sum of the losses.
-        """
+        """In place of errors: how far the image is, made coarse again, from the multispectral one, and the loss."""
         batch, image = self.batch([self]), torch.from_numpy(prediction[None])
         with torch.no_grad():
             losses = self.network.losses(image, batch)
@@ -123,10 +120,9 @@ class Crop:
         undo = self.normalisation.undo
         error = undo(coarse) - undo(self.multispectral)
         rmse = np.sqrt((error.astype(np.float64) ** 2).mean(axis=(1, 2)))
-        means = np.abs(undo(self.multispectral).mean(axis=(1, 2), dtype=np.float64))
-        ergas = 100 / self.ratio * float(np.sqrt(((rmse / np.maximum(means, 1e-12)) ** 2).mean()))
         loss = sum(float(value) for value in losses.values())
-        return np.array([rmse.mean(), loss, np.nan, np.nan, ergas])
+        # What takes a truth is not known.
+        return np.array([rmse.mean(), loss, np.nan, np.nan, np.nan])
 
     def pictures(self, prediction: Array) -> dict[str, Array]:
         """What a report shows, by title."""
@@ -218,7 +214,7 @@ class SceneCrops:
         own, pan = self._scalings
         return Crop(
             own, pan.apply(patch.pan[None]), own.apply(patch.expanded),
-            own.apply(self._scene.nested(patch.box, 0, self._ratio)), valid, self._judge, self._ratio,
+            own.apply(self._scene.nested(patch.box, 0, self._ratio)), valid, self._judge,
         )
 
 
