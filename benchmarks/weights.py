@@ -8,6 +8,7 @@ baselines and STARFM on the places that were held out, and writes ``docs/weights
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import re
 import sys
@@ -25,7 +26,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from results import compare
 from scenes import ROOT, SCENES, Scene, data_folder
-from stfusion import job
+from stfusion import job, registry
 from stfusion.networks._checkpoint import load, save
 from stfusion.networks._network import Network, Sampling
 from stfusion.networks._shared import NETWORKS, WEIGHTS_FOLDER, shipped
@@ -54,6 +55,9 @@ HELD_OUT = {1: ("corumba", "boreas_one_pair", "westhubei"), 2: ("boreas", "westh
 #: What a network has to beat in the mean share and in the mean similarity, and what its figures were at last.
 RIVALS = ("copy_fine", "upsampled_coarse", "fine_plus_difference", "starfm")
 FIGURES_KEPT = LOGS / "held_out.json"
+#: Figures on validation, and how many times STARFM's error makes a network hopeless, which is not judged.
+VALIDATION_KEPT = LOGS / "validation.json"
+HOPELESS = 2.0
 
 #: What all have in common: one set of weights for any band of any sensor, from real and simulated coarse images and
 #: simulated landscapes; what is left over by the fine image plus the coarse change is learnt.
@@ -74,7 +78,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "stfdiff": {"size": "small", "epochs": 24, "patch": 64, "batch": 16},
 }
 #: Steps that a diffusion model does best with, of 1, 2, 3, 5 and 10 at the place of the validation.
-STEPS = {"stfdiff": 2}
+STEPS = {"sr3": 2, "stfdiff": 2}
 #: Samples that a diffusion model is averaged over unless the user says otherwise.
 SAMPLES = 4
 LICENCE = "GPL-2.0-or-later"
@@ -136,23 +140,37 @@ def ship(name: str) -> None:
     """Put what was trained among the engine's weights in half precision, and its log among the documentation.
 
     The weights are the average of the last epoch: its errors are as small as those of the best one within the noise of
-    the validation, and structures go on becoming better to the end.
+    the validation, and structures go on becoming better to the end. A network that is far from STARFM on validation
+    leaves its figures only.
     """
     checkpoint, state = load(WORK / f"{name}.safetensors"), load_state(WORK / f"{name}.training" / "state.safetensors")
     network, last = checkpoint.build(), state.plain["progress"]["records"][-1]
     network.net.load_state_dict(state.part("average."))
+    figures = {**checkpoint.card.figures, name: validated(name, network.eval())}
+    LOGS.mkdir(parents=True, exist_ok=True)
+    log = (WORK / f"{name}.training" / "history.csv").read_text(encoding="utf-8")
+    (LOGS / f"{name}.csv").write_text(log, encoding="utf-8")
+    _keep(VALIDATION_KEPT, {**_kept(VALIDATION_KEPT), name: figures})
+    if figures[name]["RMSE"] > HOPELESS * figures["starfm"]["RMSE"]:
+        print(f"{name} is too far from STARFM to be judged.")
+        return
     card = replace(
         checkpoint.card,
         title=f"{name}, as it comes with STF",
-        figures={**checkpoint.card.figures, name: validated(name, network.eval())},
+        figures=figures,
         training={**checkpoint.card.training, "epoch of the checkpoint": last["epoch"]},
         limits=(*checkpoint.card.limits, *LIMITS), licence=LICENCE, steps=STEPS.get(name, checkpoint.card.steps),
     )
     WEIGHTS_FOLDER.mkdir(exist_ok=True)
-    LOGS.mkdir(parents=True, exist_ok=True)
     save(WEIGHTS_FOLDER / f"{name}.safetensors", network, card, half=True)
-    log = (WORK / f"{name}.training" / "history.csv").read_text(encoding="utf-8")
-    (LOGS / f"{name}.csv").write_text(log, encoding="utf-8")
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _keep(path: Path, figures: dict[str, Any]) -> None:
+    path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 def validated(name: str, network: Network) -> dict[str, float]:
@@ -193,7 +211,7 @@ def westhubei() -> dict[str, Scene]:
                 written.write(source.read())
     return {
         name: Scene(
-            f"West Hubei, NDVI of Landsat 8 and MODIS, {' and '.join(months)} to October", str(folder),
+            f"West Hubei, NDVI of Landsat 8 and MODIS, {' and '.join(map(str.title, months))} to October", str(folder),
             tuple(f"{fine[month]}.tif" for month in months), f"{truth}.tif",
             tuple(f"{coarse[month]}.tif" for month in months), f"{target}.tif", ratio=8,
         )
@@ -207,12 +225,15 @@ Figures = dict[str, dict[str, Any]]
 def judged(pairs: int) -> Figures:
     """RMSE and SSIM of rivals and networks on the held-out places, and their means, by method.
 
-    Networks whose weights are not there keep the figures that they had when they were.
+    Weights that were judged before keep their figures, as do networks whose weights were withdrawn; a network is
+    judged anew without ``docs/weights/held_out.json``.
     """
-    methods = [*RIVALS, *(name for name in RECIPES if shipped(name) and pairs in _pairs(name))]
+    figures: Figures = {name: each for name, each in _kept(FIGURES_KEPT).get(str(pairs), {}).items() if name in RECIPES}
+    sums = {name: _checksum(name) for name in RECIPES if shipped(name) and pairs in _pairs(name)}
+    new = [name for name, found in sums.items() if figures.get(name, {}).get("weights") != found]
+    methods = [*RIVALS, *new]
     found = {name: compare(name, SCENES[name], ",".join(methods), WORK) for name in HELD_OUT[pairs]}
     base = [each["methods"]["fine_plus_difference"]["rmse"]["mean"] for each in found.values()]
-    figures: Figures = {}
     for method in methods:
         scores = [each["methods"][method] for each in found.values()]
         rmse, ssim = ([score[measure]["mean"] for score in scores] for measure in ("rmse", "ssim"))
@@ -220,9 +241,13 @@ def judged(pairs: int) -> Figures:
             "title": scores[0]["title"], "rmse": rmse, "ssim": ssim,
             "share": float(np.mean(np.divide(rmse, base))), "similarity": float(np.mean(ssim)),
         }
-    kept = json.loads(FIGURES_KEPT.read_text(encoding="utf-8")) if FIGURES_KEPT.exists() else {}
-    before = {name: each for name, each in kept.get(str(pairs), {}).items() if not shipped(name)}
-    return {name: {**before, **figures}[name] for name in (*RIVALS, *RECIPES) if name in {**before, **figures}}
+        if method in sums:
+            figures[method]["weights"] = sums[method]
+    return {name: figures[name] for name in (*RIVALS, *RECIPES) if name in figures}
+
+
+def _checksum(name: str) -> str:
+    return hashlib.sha256((WEIGHTS_FOLDER / f"{name}.safetensors").read_bytes()).hexdigest()
 
 
 def _pairs(name: str) -> tuple[int, ...]:
@@ -242,7 +267,7 @@ def judge() -> Iterator[str]:
     """The page: errors on the places that were held out, and the means; weights that do not win are withdrawn."""
     SCENES.update(westhubei())
     figures = {pairs: judged(pairs) for pairs in HELD_OUT}
-    FIGURES_KEPT.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    _keep(FIGURES_KEPT, {str(pairs): table for pairs, table in figures.items()})
     decisive = {name: figures[1] if name in figures[1] else figures[2] for name in RECIPES if name in figures[2]}
     for name, table in decisive.items():
         if shipped(name) and not wins(table, name):
@@ -263,6 +288,12 @@ def judge() -> Iterator[str]:
         "SSIM, with one pair, or with two where they need two. Those that do not are offered for training, without\n"
         f"weights: {', '.join(beaten) or 'none'}.\n"
     )
+    for name, table in _kept(VALIDATION_KEPT).items():
+        if table[name]["RMSE"] > HOPELESS * table["starfm"]["RMSE"]:
+            yield (
+                f"\n{registry.methods()[name].title} was not judged: on validation its error was "
+                f"{table[name]['RMSE'] / table['starfm']['RMSE']:.1f} times that of STARFM.\n"
+            )
 
 
 def _table(scenes: Sequence[str], figures: Figures) -> Iterator[str]:
