@@ -50,6 +50,10 @@ bench: engine ## Measure our methods beside peers, and write docs/benchmarks.md;
 results: engine ## Compare all methods on every scene and write docs/results.md
 	$(ENGINE) benchmarks/results.py
 
+.PHONY: sharpened
+sharpened: engine ## Pansharpen a real scene by every classic method and write docs/pansharpening-results.md
+	$(ENGINE) benchmarks/sharpened.py
+
 .PHONY: package
 package: build ## Make the zip that QGIS installs, in dist/
 	$(PYTHON) tools/package.py zip

@@ -134,6 +134,8 @@ def main() -> None:
     parser.add_argument("--card-sizes", type=int, nargs=2, default=(10_000, 500), metavar=("LARGE", "SMALL"),
                         help="scenes of the part 'card': what is timed, and what results are compared on")
     parser.add_argument("--memory", type=int, default=1024, help="limit of the large scene in MB")
+    parser.add_argument("--pan-size", type=int, default=pansharpening.LARGE,
+                        help="scene that every method of the part 'pansharpening' sharpens under the memory limit")
     parser.add_argument("--python", default="/usr/bin/python3", help="the Python that peers are installed on")
     options = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -144,7 +146,9 @@ def main() -> None:
         "growth": lambda: growth.measure(methods, options.growth_sizes),
         "limits": lambda: limits.measure(FOLDER, options.memory, options.repeats),
         "classification": lambda: classification.measure(FOLDER, options.repeats),
-        "pansharpening": lambda: classification.measure(FOLDER, options.repeats, pansharpening.TASKS),
+        "pansharpening": lambda: pansharpening.measure(
+            FOLDER, options.memory, options.repeats, options.pan_size
+        ),
         "card": lambda: card.measure(FOLDER, methods, *options.card_sizes),
     }
     store = Store(FOLDER / "bench.json")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,10 @@ import rasterio
 from affine import Affine
 from rasterio.windows import Window
 
+import classification
 from classification import Task
+from measure import engine
+from stfusion import registry
 
 #: Pixels of the panchromatic image along a multispectral one, the smallest of its sizes, and of its uniform fields.
 RATIO, SMALLEST, FIELD = 4, 64, 8
@@ -18,8 +23,29 @@ RATIO, SMALLEST, FIELD = 4, 64, 8
 WEIGHTS, NOISE = (0.10, 0.30, 0.35, 0.25), 15
 #: Rows that are made and compared at a time.
 ROWS = 512
+#: Side of the scene beside GDAL, and of that which every method sharpens under a memory limit.
+LARGE = 16_384
 #: Where the border of the scene ends, at which programs interpolate in their own ways.
 BORDER = 16
+
+
+def measure(folder: Path, limit: int, repeats: int, size: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A row for every program beside ours, then one for every classic method on a scene of that size, in MB."""
+    yield from classification.measure(folder, repeats, TASKS)
+    case, output = folder / "classification" / images.__name__ / str(size), folder / "sharpened.tif"
+    if not case.exists():
+        case.mkdir(parents=True)
+        images(size, case)
+    for method in registry.methods().values():
+        if method.group == "Pansharpening":
+            cost = engine(
+                "pansharpen", method.id, "--multispectral", case / "ms.tif", "--pan", case / "pan.tif", "--out", output,
+                "--layout", "tiled", "--memory", limit,
+            )
+            output.unlink()
+            yield f"{method.id}, {size}, {limit} MB", {
+                "method": method.id, "size": size, "limit": limit, **asdict(cost), "below": cost.peak_mb < limit,
+            }
 
 
 def images(size: int, folder: Path) -> None:
@@ -91,9 +117,10 @@ def _orfeo(method: str, *options: object, theirs: str = "") -> Task:
     )
 
 
-TASKS = (
-    Task(
-        "Weighted Brovey: four bands",
+def _gdal(threads: int) -> Task:
+    """Weighted Brovey in GDAL."""
+    return Task(
+        f"Weighted Brovey: four bands, {threads} thread(s)",
         "GDAL, gdal_pansharpen.py",
         "gdal_pansharpen.py",
         images,
@@ -102,13 +129,20 @@ TASKS = (
             "--multispectral", case / "ms.tif", "--pan", case / "pan.tif", "--out", output,
         ),
         lambda case, output: (
-            "gdal_pansharpen.py", "-q", "-r", "cubic", "-threads", 1, "-co", "TILED=YES", "-co", "BIGTIFF=IF_SAFER",
-            *(word for weight in WEIGHTS for word in ("-w", weight)), case / "pan.tif", case / "ms.tif", output,
+            "gdal_pansharpen.py", "-q", "-r", "cubic", "-threads", threads, "-co", "TILED=YES",
+            "-co", "BIGTIFF=IF_SAFER", *(word for weight in WEIGHTS for word in ("-w", weight)), case / "pan.tif",
+            case / "ms.tif", output,
         ),
-        lambda case, ours, others: difference(ours, others) <= 2,
+        lambda case, ours, others: difference(ours, others) <= 1,
+        threads=threads,
         extension=".tif",
-        large=16_384,
-    ),
+        large=LARGE,
+    )
+
+
+TASKS = (
+    _gdal(1),
+    _gdal(2),
     _orfeo("rcs", "--radius", 3),
     _orfeo("lmvm"),
     _orfeo("bayes_fusion", theirs="bayes"),

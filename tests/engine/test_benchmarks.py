@@ -16,11 +16,11 @@ from stfusion.device import Device
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-bench, card, cases, classification, growth, measure, page, pansharpening, peers, results, scenes = (
+bench, card, cases, classification, growth, measure, page, pansharpening, peers, results, scenes, sharpened = (
     import_module(name)
     for name in (
         "bench", "card", "cases", "classification", "growth", "measure", "page", "pansharpening", "peers", "results",
-        "scenes",
+        "scenes", "sharpened",
     )
 )
 
@@ -179,7 +179,7 @@ with rasterio.open(sys.argv[2], "w", **profile | {"count": 4}) as sink:
 
 def test_sharpening_is_timed_beside_another_program_and_has_to_agree(tmp_path, monkeypatch):
     monkeypatch.setattr(classification, "LARGE", 128)
-    flat = replace(pansharpening.TASKS[1], needs="sh", theirs=lambda case, output: (
+    flat = replace(pansharpening.TASKS[2], needs="sh", theirs=lambda case, output: (
         sys.executable, "-c", FLAT, case / "pan.tif", output,
     ))
     rows = [row for _, row in classification.measure(
@@ -312,3 +312,28 @@ def test_settings_of_the_comparison_follow_the_scene(tmp_path):
     assert order["inputs"] == {
         role: {"path": str(tmp_path / f"{role}.tif")} for role in roles
     } | {"reference": {"path": str(tmp_path / "truth.tif")}}
+
+
+def test_every_method_of_pansharpening_is_run_under_the_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(pansharpening, "TASKS", ())
+    wanted = [method.title for method in registry.methods().values() if method.group == "Pansharpening"]
+
+    def engine(*words):
+        (tmp_path / "sharpened.tif").touch()
+        return measure.Cost(1.0, 0.5, 2000.0 if words[1] == "pracs" else 200.0)
+
+    monkeypatch.setattr(pansharpening, "engine", engine)
+    rows = dict(pansharpening.measure(tmp_path, 1024, 1, 64))
+    text = "".join(page._sharpening(list(rows.values())))
+    assert text.count("| 64² | 200 | 0.5 | 1.0 |") == len(wanted) - 1
+    assert "| 64² | 2000 (above) | 0.5 | 1.0 |" in text
+    with rasterio.open(tmp_path / "classification" / "images" / "64" / "pan.tif") as pan:
+        assert pan.shape == (64, 64)
+
+
+def test_results_of_sharpening_are_ranked_by_their_error():
+    scores = {"sam": 1.0, "q2n": 0.9, "scc": 0.8}
+    text = sharpened.table({
+        "Bicubic interpolation": scores | {"ergas": 4.0, "seen": 3.0}, "Good": scores | {"ergas": 3.0, "seen": 2.0},
+    })
+    assert text.index("| Good | **3.000** | -25.0% |") < text.index("| Bicubic interpolation | 4.000 | +0.0% |")

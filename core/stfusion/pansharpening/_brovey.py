@@ -18,4 +18,8 @@ def run(context: Context) -> dict[str, Any]:
 
 
 def _prepare(scene: Scene, context: Context) -> Modulation:
-    return Modulation(band_weights(scene, context, (0.0, STATISTICS)), np.zeros(scene.bands))
+    # Whole numbers stay whole before they are multiplied, as in GDAL, whose values come out so.
+    source = scene.multispectral
+    whole = source.dtype.kind in "iu" and (source.scales == 1).all() and (source.offsets == 0).all()
+    weights = band_weights(scene, context, (0.0, STATISTICS))
+    return Modulation(weights, np.zeros(scene.bands), whole=bool(whole))

@@ -51,7 +51,7 @@ class Substitution:
 class Modulation:
     """F_k = H_k + (E_k - H_k) (a P + b) / I, I the weighted sum of E_k - H_k; E_k where I is not positive.
 
-    ``haze`` is H_k, ``scale`` and ``shift`` are a and b.
+    ``haze`` is H_k, ``scale`` and ``shift`` are a and b. With ``whole`` E_k is rounded to a whole number first.
     """
 
     notes: ClassVar[Mapping[str, str]] = MappingProxyType(
@@ -59,16 +59,19 @@ class Modulation:
     )
     margin = 0
 
-    def __init__(self, weights: Floats, haze: Floats, scale: float = 1.0, shift: float = 0.0) -> None:
+    def __init__(
+        self, weights: Floats, haze: Floats, scale: float = 1.0, shift: float = 0.0, whole: bool = False
+    ) -> None:
         self._weights = weights.astype(np.float32)
         self._haze = haze.astype(np.float32)
         self._scale, self._shift = np.float32(scale), np.float32(shift)
+        self._whole = whole
 
     def sharpen(self, patch: Patch, tally: Tally) -> Array:
         """The bands of a patch."""
         values: Array
         values, dark = _modulated(
-            patch.expanded, patch.pan, self._weights, self._haze, self._scale, self._shift
+            patch.expanded, patch.pan, self._weights, self._haze, self._scale, self._shift, self._whole
         )
         if dark and patch.valid is not None:
             intensity = np.tensordot(self._weights, patch.expanded - self._haze[:, None, None], 1)
@@ -100,7 +103,7 @@ def _substituted(
 
 @compiled
 def _modulated(
-    expanded: Array, pan: Array, weights: Array, haze: Array, scale: np.float32, shift: np.float32
+    expanded: Array, pan: Array, weights: Array, haze: Array, scale: np.float32, shift: np.float32, whole: bool
 ) -> tuple[Array, int]:
     """The bands, and how many pixels have no intensity."""
     bands, rows, columns = expanded.shape
@@ -110,17 +113,19 @@ def _modulated(
     for i in range(rows):
         ratio[:] = np.float32(0.0)
         for b in range(bands):
-            line, weight, low = expanded[b, i], weights[b], haze[b]
+            line, target, weight, low = expanded[b, i], found[b, i], weights[b], haze[b]
             for j in range(columns):
-                ratio[j] += weight * (line[j] - low)
+                value = np.floor(line[j] + np.float32(0.5)) if whole else line[j]
+                target[j] = value - low
+                ratio[j] += weight * target[j]
         for j in range(columns):
             some = ratio[j] > np.float32(0.0)
             dark += not some
             ratio[j] = (scale * pan[i, j] + shift) / ratio[j] if some else np.float32(1.0)
         for b in range(bands):
-            line, target, low = expanded[b, i], found[b, i], haze[b]
+            target, low = found[b, i], haze[b]
             for j in range(columns):
-                target[j] = low + (line[j] - low) * ratio[j]
+                target[j] = low + target[j] * ratio[j]
     return found, dark
 
 
