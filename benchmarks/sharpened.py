@@ -19,7 +19,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from scenes import ROOT, data_folder
 from stfusion import job, registry
 from stfusion.errors import EnvironmentFault, StfError
-from stfusion.pansharpening._scene import open_scene
+from stfusion.pansharpening._opening import open_scene
 from stfusion.protocol import Reporter, SilentReporter
 from stfusion.raster.source import Box
 from stfusion.run import CPU_SECONDS, Context, run

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stfusion.fusion._fuse import Tally
-from stfusion.pansharpening._scene import Patch, Scene, open_scene
+from stfusion.pansharpening._opening import open_scene
+from stfusion.pansharpening._scene import Patch, Scene
 from stfusion.raster.encoding import encode_into
 from stfusion.raster.output import Content, Output, provenance
 from stfusion.raster.source import Array, Box

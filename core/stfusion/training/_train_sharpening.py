@@ -8,7 +8,7 @@ import numpy as np
 
 from stfusion.errors import UserError
 from stfusion.networks._network import Form, SharpeningNetwork, network_class
-from stfusion.pansharpening._scene import open_scene
+from stfusion.pansharpening._opening import open_scene
 from stfusion.raster.mtf import MULTISPECTRAL, PANCHROMATIC, SENSORS, gains_of
 from stfusion.raster.source import Array
 from stfusion.run import Context

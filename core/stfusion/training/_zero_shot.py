@@ -19,7 +19,8 @@ from stfusion.networks._network import Form, network_class
 from stfusion.networks._normalisation import Normalisation, from_samples, sample_of
 from stfusion.networks._sharpen import sharpen
 from stfusion.networks._zero_shot import ZeroShot
-from stfusion.pansharpening._scene import Scene, open_scene
+from stfusion.pansharpening._opening import open_scene
+from stfusion.pansharpening._scene import Scene
 from stfusion.raster.mtf import gains_of
 from stfusion.raster.source import Array, Box
 from stfusion.run import Context
