@@ -8,7 +8,8 @@ from odc.geo.geobox import GeoBox
 from odc.geo.overlap import compute_reproject_roi
 
 from stfusion.errors import UserError
-from stfusion.pansharpening._scene import Axis, Scene
+from stfusion.pansharpening._axis import Axis
+from stfusion.pansharpening._scene import Scene
 from stfusion.pansharpening._shared import ALIGNMENT
 from stfusion.raster.checks import check_values
 from stfusion.raster.source import AlignedSource, Source, align, pixel_ratio

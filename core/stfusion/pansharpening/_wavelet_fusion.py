@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stfusion.fusion._fuse import Tally
+from stfusion.pansharpening._axis import Axis
 from stfusion.pansharpening._filtered import add_detail, deviation_gains
 from stfusion.pansharpening._multiresolution import plain_moments
-from stfusion.pansharpening._scene import Axis, Patch, Scene
+from stfusion.pansharpening._scene import Patch, Scene
 from stfusion.pansharpening._sharpen import sharpen
 from stfusion.raster.interpolation import Taps, enlarged, shrunk
 from stfusion.raster.source import Array
