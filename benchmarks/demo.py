@@ -104,7 +104,8 @@ def compare(files: Files, options: dict[str, Any], output: Path, out: Path) -> N
     program = shutil.which("qgis_process.bin") or shutil.which("qgis_process")
     if program is None:
         raise EnvironmentFault("There is no qgis_process on the path; install QGIS 3.22 or newer.")
-    methods = [METHOD, *(method.id for method in registry.methods().values() if "baseline" in method.tags)]
+    fusing = [method for method in registry.methods().values() if method.operation == "fuse"]
+    methods = [METHOD, *(method.id for method in fusing if "baseline" in method.tags)]
     images = {role.upper(): path for role, path in (*files.inputs.items(), ("reference", files.truth))}
     given = {**images, "METHODS": ",".join(methods), **options, "KEEP": "true", "OUTPUT": output}
     command = [program, "run", "stf:compare", "--", *(f"{name}={value}" for name, value in given.items())]

@@ -19,3 +19,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # No test is a timed test, on a loaded machine least of all.
 settings.register_profile("stf", deadline=None, print_blob=True)
 settings.load_profile("stf")
+
+
+def pytest_runtest_teardown() -> None:
+    """A job that runs a network sets values next to 0 to 0, in all of its process, which is that of the tests here."""
+    if torch := sys.modules.get("torch"):
+        torch.set_flush_denormal(False)

@@ -27,6 +27,8 @@ SCHEMA = 1
 _CARD = "card"
 #: Values nearer to 0 are taken for it: processors are very slow with some of them, and no prediction depends on one.
 _TINY = 1e-30
+#: Whole numbers with as many bytes.
+_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,9 @@ def cleaned(value: Tensor) -> tuple[Tensor, int]:
     """Values with those next to 0 set to it, and how many these are; others than real numbers as they are."""
     if not value.is_floating_point():
         return value, 0
-    tiny = (value.abs() < _TINY) & (value != 0)
+    magnitude = value.abs()
+    # The bits tell 0 from the numbers that processors may be told to take for it.
+    tiny = (magnitude < _TINY) & (magnitude.view(_BITS[value.itemsize]) != 0)
     return value.masked_fill(tiny, 0), int(tiny.count_nonzero())
 
 
