@@ -48,6 +48,59 @@ SHARPENING_RESULTS = (
     Result("sam", "number", "SAM on validation (degrees)"),
 )
 
+SIZE = Option(
+    "size",
+    "choice",
+    "Size",
+    "published",
+    "published: as large as in the paper. small: the same structure with fewer channels, for training on a processor.",
+    choices=("published", "small"),
+    advanced=False,
+)
+
+EPOCHS = Option(
+    "epochs",
+    "integer",
+    "Epochs",
+    50,
+    "Rounds of training, each followed by a validation; networks that are trained in stages share them out.",
+    minimum=1,
+    maximum=100_000,
+    advanced=False,
+)
+
+SAMPLES = Option(
+    "samples",
+    "integer",
+    "Samples of an epoch",
+    800,
+    "Patches that are drawn at random for an epoch.",
+    minimum=1,
+    maximum=10_000_000,
+    advanced=False,
+)
+
+MINUTES = Option(
+    "minutes",
+    "number",
+    "Time (minutes)",
+    0.0,
+    "Time after which the training is interrupted, at the end of an epoch; started again, it goes on. 0: until it is "
+    "done.",
+    minimum=0.0,
+    advanced=False,
+)
+
+PER_BAND = Option(
+    "per_band",
+    "boolean",
+    "Band by band",
+    False,
+    "Train a network for single bands, each scaled by its range in the scene: one set of weights for images of any "
+    "bands and any sensor. Otherwise the network is for as many bands as the images have, and for values like theirs.",
+    advanced=False,
+)
+
 BATCH = Option(
     "batch",
     "integer",
@@ -92,6 +145,16 @@ VALIDATION_SHARE = Option(
     maximum=0.9,
 )
 
+HELD_OUT = Option(
+    "held_out",
+    "integer",
+    "Samples for validation",
+    64,
+    "Patches that the network is validated with after every epoch, at most.",
+    minimum=1,
+    maximum=100_000,
+)
+
 LEARNING_RATE = Option(
     "learning_rate",
     "number",
@@ -101,6 +164,15 @@ LEARNING_RATE = Option(
     "in the first steps and falls to a fiftieth. 0 takes the one that the network is published with.",
     minimum=0.0,
     maximum=10.0,
+)
+
+PATIENCE = Option(
+    "patience",
+    "integer",
+    "Patience (epochs)",
+    0,
+    "End the training when so many epochs brought nothing better. 0: never.",
+    minimum=0,
 )
 
 PRECISION = Option(
@@ -140,4 +212,4 @@ RESTART = Option(
     "Forget the state that an earlier training left beside the checkpoint. Otherwise the training goes on from it.",
 )
 
-TAGS = ("training", "network", "deep learning", "fusion", "checkpoint", "machine learning")
+TAGS = ("training", "network", "deep learning", "checkpoint", "machine learning")
