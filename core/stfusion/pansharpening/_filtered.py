@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -41,42 +41,44 @@ class Detail:
         return values
 
 
-class ProportionalDetail:
+class _Scaled:
+    """The bands multiplied by what a kernel makes of them, the panchromatic image, and that image filtered."""
+
+    notes: ClassVar[Mapping[str, str]]
+    margin = 0
+
+    def __init__(
+        self, weights: Floats, kernel: Callable[[Array, Array, Array], tuple[Array, npt.NDArray[np.bool_]]]
+    ) -> None:
+        self._weights = weights
+        self._kernel = kernel
+
+    def sharpen(self, patch: Patch, tally: Tally) -> Array:
+        values, dark = self._kernel(patch.expanded, patch.pan, smoothed(patch, self._weights))
+        count(tally, patch, "dark", dark, len(values))
+        return values
+
+
+class ProportionalDetail(_Scaled):
     """F_k = E_k + (P - P_L) E_k / mean(E), the mean over the bands; the detail itself where that is not positive."""
 
     notes: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"dark": "got the detail as it is, since the mean of their bands is not positive"}
     )
-    margin = 0
 
     def __init__(self, weights: Floats) -> None:
-        self._weights = weights
-
-    def sharpen(self, patch: Patch, tally: Tally) -> Array:
-        low = smoothed(patch, self._weights)
-        values: Array
-        values, dark = _add_in_proportion(patch.expanded, patch.pan, low)
-        count(tally, patch, "dark", dark, len(values))
-        return values
+        super().__init__(weights, _add_in_proportion)
 
 
-class Ratio:
+class Ratio(_Scaled):
     """F_k = E_k P / P_L; E_k where there is nothing to divide by."""
 
     notes: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"dark": "keep the value of the multispectral image, since the panchromatic one is 0 on average around them"}
     )
-    margin = 0
 
     def __init__(self, weights: Floats) -> None:
-        self._weights = weights
-
-    def sharpen(self, patch: Patch, tally: Tally) -> Array:
-        low = smoothed(patch, self._weights)
-        values: Array
-        values, dark = _multiply(patch.expanded, patch.pan, low)
-        count(tally, patch, "dark", dark, len(values))
-        return values
+        super().__init__(weights, _multiply)
 
 
 def count(tally: Tally, patch: Patch, name: str, where: npt.NDArray[np.bool_], bands: int) -> None:
