@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from stfusion.fusion._scene import Patch, Scene, open_scene
+from stfusion.protocol import Reporter
 from stfusion.raster.output import Output, provenance
 from stfusion.raster.source import Array
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape
@@ -33,9 +34,17 @@ class Tally:
         with self._lock:
             self._counts[name] += count
 
-    def items(self) -> list[tuple[str, int]]:
-        """What was counted at least once."""
-        return [(name, count) for name, count in self._counts.items() if count]
+    def report(self, reporter: Reporter, notes: Mapping[str, str], total: int) -> None:
+        """Say what happened to how many of so many values, in the words of ``notes``."""
+        words = {
+            "nodata": "have no data, since an input has none there",
+            "clipped": "were outside the range of the data type and were clipped",
+            **notes,
+        }
+        for name, count in self._counts.items():
+            if count:
+                say = reporter.log if name == "nodata" and count < total else reporter.warning
+                say(f"{count} of {total} values ({count / total:.2%}) {words[name]}.")
 
 
 class Model(Protocol):
@@ -84,16 +93,4 @@ def _predict(context: Context, scene: Scene, model: Model, tile: tuple[int, int]
 
     run_tiles(context, scene.shape, tile, model.halo, compute, output.write, _PREDICTION)
     tally.add("clipped", output.clipped)
-    _report(context, scene, model, tally)
-
-
-def _report(context: Context, scene: Scene, model: Model, tally: Tally) -> None:
-    notes = {
-        "nodata": "have no data, since an input has none there",
-        "clipped": "were outside the range of the data type and were clipped",
-        **model.notes,
-    }
-    total = scene.shape[0] * scene.shape[1] * scene.bands
-    for name, count in tally.items():
-        say = context.reporter.log if name == "nodata" and count < total else context.reporter.warning
-        say(f"{count} of {total} values ({count / total:.2%}) {notes[name]}.")
+    tally.report(context.reporter, model.notes, scene.shape[0] * scene.shape[1] * scene.bands)

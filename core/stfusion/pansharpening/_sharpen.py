@@ -91,16 +91,4 @@ def _sharpen(context: Context, scene: Scene, method: Sharpener, output: Output, 
     pixel_bytes = scene.bands * (_STORED + _SCRATCH) + _SCRATCH
     tile = tile_shape(scene.shape, method.margin, pixel_bytes, budget, context.threads)
     run_tiles(context, scene.shape, tile, 0, compute, write, (STATISTICS, _SHARPENED))
-    _report(context, scene, method, tally)
-
-
-def _report(context: Context, scene: Scene, method: Sharpener, tally: Tally) -> None:
-    notes = {
-        "nodata": "have no data, since one of the images has none there",
-        "clipped": "were outside the range of the data type and were clipped",
-        **method.notes,
-    }
-    total = scene.shape[0] * scene.shape[1] * scene.bands
-    for name, count in tally.items():
-        say = context.reporter.log if name == "nodata" and count < total else context.reporter.warning
-        say(f"{count} of {total} values ({count / total:.2%}) {notes[name]}.")
+    tally.report(context.reporter, method.notes, scene.shape[0] * scene.shape[1] * scene.bands)
