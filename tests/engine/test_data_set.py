@@ -6,17 +6,15 @@ import json
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from makers import write_raster
 from stfusion.errors import UserError
 from stfusion.job import Input
+from stfusion.raster.stack import dated
 from stfusion.training._data_set import _PLACE, _TOP, load_data_set
-from stfusion.training._dated import dated_place
 from stfusion.training._degradation import RANGES
-from stfusion.training._places import OpenImages, RasterPlace, refuse_repeated
-from training_scenes import DAYS, layers, scene, surface
+from stfusion.training._places import OpenImages, PlaceFiles, RasterPlace, refuse_repeated
+from training_scenes import scene
 
 PLACE = {
     "name": "Valley",
@@ -141,54 +139,10 @@ def test_an_image_of_two_dates_is_refused(tmp_path):
         refuse_repeated(load_data_set(place))
 
 
-def test_layers_are_matched_by_their_dates(tmp_path):
-    fine, coarse = scene(tmp_path, days=3)
-    place = dated_place("here", fine, Input(coarse.path))
-    assert sorted(map(str, place.fine)) == list(DAYS)
-    assert list(map(str, place.coarse)) == [DAYS[0]]
-
-
-def test_a_date_may_be_in_the_tags(tmp_path):
-    image = surface(0, 8, 8)
-    path = write_raster(tmp_path / "image.tif", image, tags={"TIFFTAG_DATETIME": "2020:02:29 10:00:00"})
-    assert list(dated_place("here", Input(path), None).fine) == [date(2020, 2, 29)]
-
-
-def test_a_date_may_be_given_for_a_single_layer(tmp_path):
-    path = write_raster(tmp_path / "image.tif", surface(0, 8, 8))
-    assert list(dated_place("here", Input(path, date="2020-03-01"), None).fine) == [date(2020, 3, 1)]
-
-
-def test_a_folder_stands_for_its_rasters(tmp_path):
-    scene(tmp_path / "in")
-    (tmp_path / "in" / "notes.txt").write_text("nothing")
-    for path in (tmp_path / "in").glob("coarse*"):
-        path.unlink()
-    assert sorted(map(str, dated_place("here", Input(str(tmp_path / "in")), None).fine)) == list(DAYS)
-
-
-def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(UserError, match="has no fine layer; choose a folder with raster files"):
-        dated_place("here", Input(str(tmp_path)), None)
-
-
-def test_a_layer_without_a_date_is_named(tmp_path):
-    path = write_raster(tmp_path / "image.tif", np.ones((1, 8, 8), np.float32))
-    with pytest.raises(UserError, match=r"Fine layer 'image\.tif' has no date .* such as 20010711"):
-        dated_place("here", Input(path), None)
-
-
-def test_two_layers_of_a_date_are_named(tmp_path):
-    one = layers(tmp_path / "a", "one", [surface(0, 8, 8)])
-    two = layers(tmp_path / "b", "two", [surface(1, 8, 8)])
-    words = r"'two_2021-04-20\.tif' and 'one_2021-04-20\.tif' are both of 2021-04-20"
-    with pytest.raises(UserError, match=words):
-        dated_place("here", Input(one.path, more=(two.path,)), None)
-
-
 def test_layers_without_a_common_date_are_no_pairs(tmp_path):
     fine, coarse = scene(tmp_path)
-    place = dated_place("the scene", Input(fine.path), Input(coarse.more[0], more=coarse.more[1:]))
+    others = Input(coarse.more[0], more=coarse.more[1:])
+    place = PlaceFiles("the scene", dated("fine", Input(fine.path)), dated("coarse", others))
     with pytest.raises(UserError, match="fine ones are of 2021-04-20, the coarse ones of 2021-05-22, 2021-06-23"):
         RasterPlace(place, OpenImages(2**24, 8))
 

@@ -10,6 +10,15 @@ from pathlib import PurePath
 _TAGS = ("ACQUISITION_DATE", "ACQUISITIONDATETIME", "ACQUISITION_DATETIME", "SENSING_TIME", "TIFFTAG_DATETIME")
 _YEAR_MONTH_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?!\d)")
 _YEAR_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?([0-3]\d\d)(?!\d)")
+#: Where the names of usual products, which often have the date of processing too, have the acquisition date: Landsat
+#: (Collections 1 and 2, and before), MODIS and VIIRS, Harmonized Landsat Sentinel, Sentinel-2.
+_PRODUCTS = (
+    re.compile(r"L[COTEM]\d\d_\w{4}_\d{6}_(\d{8})_"),
+    re.compile(r"L[COTEM]\d\d{6}(\d{7})[A-Z]{3}\d\d"),
+    re.compile(r"[._]A(\d{7})(?!\d)"),
+    re.compile(r"\.(\d{7})T\d{6}(?!\d)"),
+    re.compile(r"_(\d{8})T\d{6}(?!\d)"),
+)
 
 
 def find_date(path: str, tags: Mapping[str, str]) -> date | None:
@@ -18,7 +27,15 @@ def find_date(path: str, tags: Mapping[str, str]) -> date | None:
 
 
 def from_name(name: str) -> date | None:
-    """The date written in a file name as year, month and day or as year and day of the year; None if there is none."""
+    """The date written in a file name as year, month and day or as year and day of the year; None if there is none.
+
+    In names of usual products it is the date of acquisition, and else the first date.
+    """
+    for product in _PRODUCTS:
+        match = product.search(name)
+        if match:
+            name = match[1]
+            break
     for match in _YEAR_MONTH_DAY.finditer(name):
         try:
             return date(*map(int, match.groups()))

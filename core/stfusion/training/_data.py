@@ -17,8 +17,8 @@ from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.networks._network import Form
 from stfusion.networks._normalisation import Floats, Normalisation, from_samples
+from stfusion.raster.stack import dated
 from stfusion.training._data_set import load_data_set
-from stfusion.training._dated import dated_place
 from stfusion.training._degradation import RANGES
 from stfusion.training._landscapes import COUNT, MOST_BANDS, LandscapePlace
 from stfusion.training._places import OpenImages, Place, PlaceFiles, RasterPlace, refuse_repeated
@@ -283,7 +283,7 @@ def open_training_data(
     if coarse and not fine:
         raise UserError("Coarse layers are given without fine ones; add the fine layers of the same dates.")
     if fine:
-        files.append(dated_place("the scene", fine, coarse))
+        files.append(PlaceFiles("the scene", dated("fine", fine), dated("coarse", coarse) if coarse else {}))
     if not files and not wanted.landscapes:
         raise UserError("There is nothing to learn from; give fine layers, a data set file or simulated landscapes.")
     refuse_repeated(files)
