@@ -15,7 +15,8 @@ from stfusion.errors import UserError
 from stfusion.networks._checkpoint import load
 from stfusion.networks._network import network_class
 from stfusion.raster.source import Box
-from stfusion.training import _training_report
+from stfusion.run import Context
+from stfusion.training import _train_sharpening, _training_report
 from stfusion.training._batches import collate
 from stfusion.training._patches import Patches
 from stfusion.training._sharpening_data import SharpeningData, WantedSharpening
@@ -61,7 +62,7 @@ def test_what_a_training_leaves(tmp_path: Path, scene: dict[str, str]) -> None:
     card = load(path).card
     assert (card.network, card.form.bands, card.form.target, card.grid) == ("dicnn", 2, "residual", "gis")
     assert (card.ratio, len(card.normalisation.scale), card.normalisation.kind) == ((2.0, 2.0), 3, "stored")
-    assert list(card.figures) == ["interpolated", "gsa", "mtf_glp_fs", "dicnn"]
+    assert list(card.figures) == ["interpolated", "mtf_glp_fs", "gsa", "dicnn"]
     assert result["ergas"] == card.figures["dicnn"]["ERGAS"] < 0.9 * card.figures["interpolated"]["ERGAS"]
     assert result["sam"] == card.figures["dicnn"]["SAM"]
     page = path.with_suffix(".html").read_text(encoding="utf-8")
@@ -83,6 +84,7 @@ def test_a_network_of_single_bands(tmp_path: Path, scene: dict[str, str]) -> Non
     card = load(path).card
     assert (card.form.bands, card.form.ratio, card.normalisation.kind) == (1, RATIO, "scene")
     assert "It takes one band at a time" in " ".join(card.limits)
+    assert list(card.figures) == ["interpolated", "mtf_glp_fs", "pannet"]
     assert "sam" not in outcome.said.of("result")[0]
 
 
@@ -92,6 +94,30 @@ def test_a_network_that_is_no_better_than_interpolation_says_so(tmp_path: Path, 
     assert outcome.code == 0
     assert any("It is of no use yet" in text for text in outcome.said.of("warning"))
     assert any("It is of no use yet" in limit for limit in load(path).card.limits)
+
+
+def test_methods_that_cannot_be_computed_are_told_of(
+    tmp_path: Path, scene: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interpolated image stands in for them; whoever goes on is told again, without computing anything anew."""
+    path, computed, real = tmp_path / "net.safetensors", list[str](), _train_sharpening.run_method
+
+    def fails_at_first(context: Context, name: str, *images: Any, **options: Any) -> Any:
+        computed.append(name)
+        if name == "gsa" and computed.count(name) == 1:
+            raise UserError("The bands are alike.")
+        return real(context, name, *images, **options)
+
+    monkeypatch.setattr(_train_sharpening, "run_method", fails_at_first)
+    sentence = "On 1 of 2 samples of validation gsa could not be computed, and interpolated stands in (The bands are"
+    for _ in range(2):
+        outcome = train(path, **scene)
+        assert outcome.code == 0, outcome.said.lines
+        assert any(sentence in text for text in outcome.said.of("warning"))
+        assert sentence in path.with_suffix(".html").read_text(encoding="utf-8")
+    assert sorted(computed) == ["gsa", "gsa", "mtf_glp_fs", "mtf_glp_fs"]
+    figures = load(path).card.figures
+    assert figures["gsa"]["RMSE"] != figures["interpolated"]["RMSE"]
 
 
 def test_samples_of_a_scene_are_those_of_the_protocol(tmp_path: Path, scene: dict[str, str]) -> None:

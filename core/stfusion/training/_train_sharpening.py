@@ -48,7 +48,8 @@ def train(context: Context) -> dict[str, Any]:
     def opened(context: Context, memory: int) -> SharpeningData:
         return SharpeningData(wanted, kind, _sources(context, memory), context.reporter.log)
 
-    return run(context, Order(kind, form, opened, RIVALS, settings_of(context), int(options["samples"])))
+    rivals = _OF_SINGLE_BANDS if wanted.per_band else _OF_ALL_BANDS
+    return run(context, Order(kind, form, opened, rivals, settings_of(context), int(options["samples"])))
 
 
 def sharpening_class(name: str) -> type[SharpeningNetwork]:
@@ -103,22 +104,21 @@ def _sources(context: Context, memory: int) -> list[SharpeningSource]:
 
 
 def _classic(context: Context, name: str, sample: SharpeningSample) -> Array:
-    """What a classic method makes of a sample; the interpolated image where it cannot."""
+    """What a classic method makes of a sample."""
     everywhere = np.ones(sample.multispectral.shape[1:], bool)
     images = {
         "multispectral": (sample.normalisation.undo(sample.multispectral), everywhere, sample.ratio),
         "pan": (sample.pan_normalisation.undo(sample.pan), sample.valid, 1),
     }
-    try:
-        found = run_method(context, name, images, grid=sample.grid, output_type="float32")
-    except UserError:
-        return sample.expanded
+    found = run_method(context, name, images, grid=sample.grid, output_type="float32")
     normalised = sample.normalisation.apply(found)
+    # Without a value are the pixels that are not valid, which nothing is measured of.
     return np.where(np.isnan(normalised), sample.expanded, normalised)
 
 
-RIVALS: Rivals = {
+#: What a network for single bands is compared with: components, such as GSA's, are made of several.
+_OF_SINGLE_BANDS: Rivals = {
     "interpolated": lambda context, sample: sample.expanded,
-    "gsa": lambda context, sample: _classic(context, "gsa", sample),
     "mtf_glp_fs": lambda context, sample: _classic(context, "mtf_glp_fs", sample),
 }
+_OF_ALL_BANDS: Rivals = {**_OF_SINGLE_BANDS, "gsa": lambda context, sample: _classic(context, "gsa", sample)}

@@ -27,7 +27,7 @@ from stfusion.training._devices import connect
 from stfusion.training._files import Files
 from stfusion.training._progress import Progress
 from stfusion.training._records import Curves
-from stfusion.training._rivals import Rivals, compared
+from stfusion.training._rivals import Comparison, Rivals, compared
 from stfusion.training._schedule import Settings
 from stfusion.training._trainer import Trainer
 from stfusion.training._training_report import Facts
@@ -143,7 +143,7 @@ class _Work:
 
     def _watch(self) -> Watch:
         count = len(self.data.validation)
-        found: dict[str, dict[str, float]] = {}
+        found = Comparison({}, ())
         self.context.reporter.stage("Computing what the network is compared with", 2, 3)
         if self.fabric.global_rank == 0:
             done = iter(range(1, count + 1))
@@ -155,10 +155,13 @@ class _Work:
         found = self.fabric.broadcast(found)
         card = self._card()
         shown = {number: self.data.held(number) for number in chosen(count, self.order.shown)}
-        return Watch(
-            self.context, self.files, self._facts(card, found), card, self._job(), shown,
+        watch = Watch(
+            self.context, self.files, self._facts(card, found.figures), card, self._job(), shown,
             lambda step: Curves(self.files.folder, step), self.order.span, self.settings.steps,
         )
+        for sentence in found.notes:
+            watch.warned(sentence)
+        return watch
 
     def trainer(self) -> Trainer:
         """The trainer, at its begin."""

@@ -41,8 +41,8 @@ METHOD = Method(
         "sets of patches (HDF5, as PanCollection has them) and simulated landscapes do as well, or beside. What is "
         "held out for validation is never learnt from. After every epoch the network is validated, the best one is "
         "written, and the report is written anew, with curves, pictures and the figures of the interpolated image, of "
-        "GSA and of MTF-GLP-FS on the same images. A training that was stopped or cut off goes on when it is started "
-        "again."
+        "MTF-GLP-FS and, unless it learns band by band, of GSA on the same images. A training that was stopped or cut "
+        "off goes on when it is started again."
     ),
     paper="",
     doi="",
