@@ -161,8 +161,9 @@ class MethodAlgorithm(StfAlgorithm):
         folder = Path(QgsProcessingUtils.generateTempFilename("job.json")).parent
         found = runner.run_job(engine, order, feedback, str(folder), settings.keep_job_files())
         day = found.get("date") or order["inputs"].get(self._target(), {}).get("date")
+        loaded = {key(output.name): "" for output in self._wanted(given)}
         for output in self._wanted(given):
-            self._finish(output, order["outputs"][output.name], day, context)
+            self._finish(output, order["outputs"][output.name], day, loaded, context)
         return {key(name): value for name, value in found.items()}
 
     def _wanted(self, given: Given) -> list[Declaration]:
@@ -208,7 +209,9 @@ class MethodAlgorithm(StfAlgorithm):
         feedback.pushInfo(f"Wrote {path}; run it with: stfusion run \"{path}\"")
         return {EXPORT_JOB: str(path)}
 
-    def _finish(self, output: Declaration, path: str, day: str | None, context: QgsProcessingContext) -> None:
+    def _finish(
+        self, output: Declaration, path: str, day: str | None, loaded: dict[str, str], context: QgsProcessingContext
+    ) -> None:
         """Name the result and have it finished once QGIS has loaded it, where QGIS is to load it."""
         if output.kind not in ("raster_out", "vector_out") or not context.willLoadLayerOnCompletion(path):
             return
@@ -217,5 +220,7 @@ class MethodAlgorithm(StfAlgorithm):
             title = self._method.title if output.name == "output" else output.title
             details.name = f"{title} {day}" if day else str(title)
             details.forceName = True
-        look, day = (self._look, day) if output.kind == "raster_out" else (None, None)
-        details.setPostProcessor(result.Finisher(self.id(), key(output.name), look, day))
+        # A layer owns its look, and one beside the result, such as its uncertainty, has other values.
+        look = self._look if output.name == "output" else None
+        day = day if output.kind == "raster_out" else None
+        details.setPostProcessor(result.Finisher(self.id(), key(output.name), look, day, loaded))

@@ -9,6 +9,7 @@ from processing.gui.RenderingStyles import RenderingStyles
 from qgis.core import (
     Qgis,
     QgsDateTimeRange,
+    QgsLayerTreeGroup,
     QgsMapLayer,
     QgsMultiBandColorRenderer,
     QgsProcessingContext,
@@ -67,8 +68,24 @@ def set_day(layer: QgsRasterLayer, day: str) -> None:
     temporal.setIsActive(True)
 
 
+def stack(root: QgsLayerTreeGroup, ids: Sequence[str]) -> None:
+    """Put the layers of one group of the layer panel in this order, from top to bottom; some may not be there."""
+    above = None
+    for node in filter(None, map(root.findLayer, ids)):
+        group, placed = node.parent(), node
+        siblings = group.children()
+        if above in siblings[siblings.index(node) :]:
+            placed = node.clone()
+            group.insertChildNode(siblings.index(above) + 1, placed)
+            group.removeChildNode(node)
+        above = placed
+
+
 class Finisher(QgsProcessingLayerPostProcessorInterface):
-    """Gives a loaded result its look (that of the fine image, or the one that the engine wrote) and its date.
+    """Gives a loaded result its look (that of the fine image, or the one that the engine wrote), its date and place.
+
+    ``loaded`` is shared by the finishers of a run: the ids of the layers by output, once they are there. The first
+    output is to lie on top; QGIS loads layers in the order of their paths.
 
     QGIS calls it in the main thread when the layer is in the project. A style that the user set for the output in the
     toolbox ("rendering style for outputs") is left alone.
@@ -77,11 +94,14 @@ class Finisher(QgsProcessingLayerPostProcessorInterface):
     #: QGIS holds no reference, and a model's algorithm is gone before its layers are loaded.
     _waiting: ClassVar[set[Finisher]] = set()
 
-    def __init__(self, algorithm: str, output: str, renderer: QgsRasterRenderer | None, day: str | None) -> None:
+    def __init__(
+        self, algorithm: str, output: str, renderer: QgsRasterRenderer | None, day: str | None, loaded: dict[str, str]
+    ) -> None:
         super().__init__()
         self._output = (algorithm, output)
         self._renderer = renderer
         self._day = day
+        self._loaded = loaded
         self._waiting.add(self)
 
     def postProcessLayer(
@@ -97,4 +117,6 @@ class Finisher(QgsProcessingLayerPostProcessorInterface):
             layer.triggerRepaint()
         if self._day:
             set_day(layer, self._day)
+        self._loaded[self._output[1]] = layer.id()
+        stack(context.project().layerTreeRoot(), list(self._loaded.values()))
         self._waiting.discard(self)

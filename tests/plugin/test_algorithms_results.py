@@ -7,10 +7,12 @@ import shutil
 import pytest
 from qgis.core import (
     Qgis,
+    QgsApplication,
     QgsColorRampShader,
     QgsContrastEnhancement,
     QgsMultiBandColorRenderer,
     QgsProcessingContext,
+    QgsProcessingOutputLayerDefinition,
     QgsProject,
     QgsRasterLayer,
     QgsRasterMinMaxOrigin,
@@ -95,25 +97,31 @@ def test_look_of_a_colour_ramp(fine):
     assert look(fine, [2]).band() == 1
 
 
+def _to_load(path, name=""):
+    """An output that a QGIS window loads."""
+    output = QgsProcessingOutputLayerDefinition(str(path))
+    output.destinationProject = QgsProject.instance()
+    output.destinationName = name
+    return output
+
+
 @pytest.fixture
-def load(engine, monkeypatch, starfm):
-    """Runs STARFM, for which a copy of the fine image stands in, and loads the result as a QGIS window does."""
+def load(engine, monkeypatch, provider):
+    """Runs a method, for whose outputs copies of the fine image stand in, and loads them as a QGIS window does."""
     from processing.gui.Postprocessing import handleAlgorithmResults
-    from qgis.core import QgsProcessingOutputLayerDefinition
 
     from stf_qgis_plugin.engine import runner
 
-    def load_result(run, scene, answer=None, name="", **values):
+    def load_result(run, scene, answer=None, name="", method="starfm", **values):
         def run_job(engine, job, feedback, folder, keep):
-            shutil.copyfile(job["inputs"]["fine"]["path"], job["outputs"]["output"])
-            return {"output": job["outputs"]["output"], **(answer or {})}
+            for path in job["outputs"].values():
+                shutil.copyfile(job["inputs"]["fine"]["path"], path)
+            return {**job["outputs"], **(answer or {})}
 
         monkeypatch.setattr(runner, "run_job", run_job)
-        output = QgsProcessingOutputLayerDefinition(scene.out)
-        output.destinationProject = QgsProject.instance()
-        output.destinationName = name
-        given = {"FINE": scene.fine, "COARSE": scene.coarse, "TARGET": scene.target, "OUTPUT": output, **values}
-        algorithm = starfm.create()
+        given = {"FINE": scene.fine, "COARSE": scene.coarse, "TARGET": scene.target,
+                 "OUTPUT": _to_load(scene.out, name), **values}
+        algorithm = provider.algorithm(method).create()
         results, ok = algorithm.run(given, run.context, run.feedback)
         assert ok, run.feedback.textLog()
         assert handleAlgorithmResults(algorithm, run.context, run.feedback, False, results)
@@ -175,6 +183,40 @@ def test_finisher_is_let_go_after_its_work(run, scene, load):
 
     load(run, scene, {"date": "2020-03-01"})
     assert not Finisher._waiting
+
+
+@pytest.mark.parametrize("name", ["after", "zenith"])
+@pytest.mark.parametrize("group", ["", "Results"])
+def test_result_lies_above_what_belongs_to_it(run, scene, fine, load, tmp_path, settings_of_processing, name, group):
+    """Whatever the order in which QGIS loads them, which is that of their paths; the result alone has a look given."""
+    settings_of_processing("RESULTS_GROUP_NAME", group)
+    QgsProject.instance().addMapLayer(QgsRasterLayer(scene.coarse, "Another"))
+    uncertainty = _to_load(tmp_path / f"{name}.tif")
+    layer = load(run, scene, method="stfdiff", FINE=fine, SAMPLES=2, UNCERTAINTY=uncertainty)
+    QgsApplication.processEvents()
+    found = QgsProject.instance().layerTreeRoot().layerOrder()
+    beside = next(other for other in found if other.name() == "Uncertainty")
+    assert found.index(layer) + 1 == found.index(beside)
+    assert sorted(other.name() for other in found) == ["Another", "STFDiff", "Uncertainty"]
+    assert _shown(layer.renderer()) == _shown(fine.renderer())
+    assert _shown(beside.renderer()) != _shown(fine.renderer())
+
+
+@pytest.fixture
+def settings_of_processing():
+    """Changes settings of Processing for one test."""
+    from processing.core.ProcessingConfig import ProcessingConfig
+
+    before = {}
+
+    def change(name, value):
+        setting = getattr(ProcessingConfig, name)
+        before[setting] = ProcessingConfig.getSetting(setting)
+        ProcessingConfig.setSettingValue(setting, value)
+
+    yield change
+    for setting, value in before.items():
+        ProcessingConfig.setSettingValue(setting, value)
 
 
 def test_nothing_is_finished_where_nothing_is_loaded(starfm, run, scene, engine, monkeypatch):
