@@ -101,7 +101,7 @@ def _add_method(parser: argparse.ArgumentParser, method: Method) -> None:
     parser.add_argument("--threads", type=int, default=0, help="threads (default: one for each core)")
     parser.add_argument("--export-job", metavar="FILE", help="write the job.json instead of running it")
     _add_reporting(parser)
-    parser.set_defaults(action=_run_method, method=method)
+    parser.set_defaults(action=_run_method, declaration=method)
 
 
 def _with_choices(parameter: Parameter) -> str:
@@ -132,7 +132,7 @@ def _add_reporting(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_method(options: argparse.Namespace) -> int:
-    method: Method = options.method
+    method: Method = options.declaration
     values = {parameter.name: getattr(options, parameter.name) for parameter in method.parameters()}
     plain = job.build(method, values, seed=options.seed, memory_mb=options.memory, threads=options.threads)
     if options.export_job:

@@ -152,9 +152,10 @@ class Method:
     def command(self) -> tuple[str, ...]:
         """Words of the command line: ``("fuse", "starfm")``, or one word where the operation has one method.
 
-        An id that begins with the operation says it once: ``assess_fusion`` is ``("assess", "fusion")``.
+        An id that begins or ends with the operation says it once: ``assess_fusion`` is ``("assess", "fusion")``,
+        ``plan_series`` is ``("series", "plan")``.
         """
-        word = self.id.removeprefix(f"{self.operation}_")
+        word = self.id.removeprefix(f"{self.operation}_").removesuffix(f"_{self.operation}")
         return (self.operation,) if self.operation == self.id else (self.operation, word)
 
     def load(self) -> Callable[..., dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from functools import cache
 from types import MappingProxyType
 
@@ -12,7 +13,9 @@ from stfusion.errors import UserError
 
 _PACKAGES = tuple(
     f"stfusion.{name}"
-    for name in ("fusion", "networks", "training", "pansharpening", "classification", "assessment", "preparation")
+    for name in (
+        "fusion", "networks", "training", "pansharpening", "classification", "assessment", "preparation", "series"
+    )
 )
 
 
@@ -20,12 +23,16 @@ _PACKAGES = tuple(
 def methods() -> MappingProxyType[str, Method]:
     """All methods by id, in the order of their packages and modules."""
     found: dict[str, Method] = {}
-    for package in map(importlib.import_module, _PACKAGES):
-        for module in sorted(info.name for info in pkgutil.iter_modules(package.__path__)):
-            if not module.startswith("_"):
-                method: Method = importlib.import_module(f"{package.__name__}.{module}").METHOD
-                found[method.id] = method
+    for package in _PACKAGES:
+        found |= {method.id: method for method in declared(package)}
     return MappingProxyType(found)
+
+
+def declared(package: str) -> Iterator[Method]:
+    """The methods of a package, in the order of its modules."""
+    for module in sorted(info.name for info in pkgutil.iter_modules(importlib.import_module(package).__path__)):
+        if not module.startswith("_"):
+            yield importlib.import_module(f"{package}.{module}").METHOD
 
 
 def get(operation: str, method: str) -> Method:

@@ -81,7 +81,9 @@ class Outcome:
         return message
 
 
-def run_method(method: str, stop: Stop | None = None, settings: dict[str, Any] | None = None, **values: Any) -> Outcome:
+def run_method(
+    method: str, /, stop: Stop | None = None, settings: dict[str, Any] | None = None, **values: Any
+) -> Outcome:
     """Build the job from the values of the method's parameters and run it in this process."""
     said = Said()
     declaration = registry.methods()[method]

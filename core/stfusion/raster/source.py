@@ -190,6 +190,21 @@ class Source:
             outside = self._outside(out_shape=shape)
         return Sample(stored, self._physical(stored, self._invalid(stored, outside)))
 
+    def thinned(self, side: int, box: Box | None = None) -> tuple[Array, GeoBox]:
+        """A window, or the whole image, thinned to at most ``side`` rows and columns, and the grid of what is left.
+
+        Overviews are read where the file has some. The user's mask is applied.
+        """
+        box, grid = _thin_grid(self.grid, side, box)
+        shape = (len(self.bands), *grid.shape)
+        with self._lock:
+            stored = self._dataset.read(self.bands, window=box.window, out_shape=shape)
+            outside = self._outside(window=box.window, out_shape=shape)
+        values = self._physical(stored, self._invalid(stored, outside))
+        if self._mask is not None:
+            values[:, self._mask.thinned(side, box)[0] != 0] = np.nan
+        return values, grid
+
     def _outside(self, **where: Any) -> npt.NDArray[np.bool_] | None:
         """Pixels outside the file's own mask or alpha band, where it has one."""
         own = {MaskFlags.per_dataset, MaskFlags.alpha}
@@ -281,6 +296,23 @@ class AlignedSource:
                 ] = block[:, inside.top - top : inside.bottom - top, inside.left - left : inside.right - left]
         return values
 
+    def thinned(self, side: int, box: Box | None = None) -> Array:
+        """A window, or all, of what lies on the grid, thinned as :meth:`Source.thinned` does, by nearest neighbour."""
+        if self.same_grid:
+            return self.source.thinned(side, box)[0]
+        grid = _thin_grid(self.grid, side, box)[1]
+        values = np.full((len(self.source.bands), *grid.shape), self.fill, np.float32)
+        rows, columns = compute_reproject_roi(self.source.grid, grid, padding=1).roi_src
+        own = Box(rows.start, rows.stop, columns.start, columns.stop)
+        if min(own.shape) > 0:
+            read, left = self.source.thinned(side, own)
+            reproject(
+                read, values, src_transform=left.affine, src_crs=left.crs, src_nodata=np.nan,
+                dst_transform=grid.affine, dst_crs=grid.crs, dst_nodata=self.fill,
+                resampling=Resampling.nearest, init_dest_nodata=False,
+            )
+        return values
+
     def _block(self, row: int, column: int) -> Array:
         """A block of the lattice, resampled once and kept for its neighbours."""
         with self._lock:
@@ -322,6 +354,13 @@ class AlignedSource:
     def _reach(self) -> int:
         """Source pixels that the resampling kernels may reach: four, or four target pixels where these are larger."""
         return 4 + int(4 * max(1.0, *pixel_ratio(self.grid, self.source.grid)))
+
+
+def _thin_grid(grid: GeoBox, side: int, box: Box | None) -> tuple[Box, GeoBox]:
+    """A window of a grid, or all of it, and the grid that is left when it is thinned to at most ``side`` pixels."""
+    box = box or Box(0, int(grid.shape[0]), 0, int(grid.shape[1]))
+    part = grid[box.top : box.bottom, box.left : box.right]
+    return box, part.zoom_to((min(box.shape[0], side), min(box.shape[1], side)))
 
 
 def align(source: Source, onto: Source, resampling: str, cache_bytes: int = 2**26) -> AlignedSource:

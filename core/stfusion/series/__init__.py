@@ -1,0 +1,1 @@
+"""Time series: which pairs predict which date, and the fusion of all dates."""
