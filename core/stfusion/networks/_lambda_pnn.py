@@ -1,6 +1,6 @@
 """Lambda-PNN: a residual network with attention that learns from the scene itself (Ciotola, Poggi and Scarpa 2023).
 
-IEEE Transactions on Geoscience and Remote Sensing 61, 1-14, https://doi.org/10.1109/TGRS.2023.3241193. The quality of
+IEEE Transactions on Geoscience and Remote Sensing 61, 1-17, https://doi.org/10.1109/TGRS.2023.3299356. The quality of
 the reprojected image is the mean universal quality index of its bands here, where the paper has Q2n.
 """
 

@@ -2,7 +2,7 @@
 
 Made coarse again by the filter of the sensor it has to be the multispectral image, and its details have to go with
 those of the panchromatic image (Ciotola, Vitale, Mazza, Poggi and Scarpa 2022,
-https://doi.org/10.1109/TGRS.2022.3163887; Ciotola, Poggi and Scarpa 2023, https://doi.org/10.1109/TGRS.2023.3241193).
+https://doi.org/10.1109/TGRS.2022.3163887; Ciotola, Poggi and Scarpa 2023, https://doi.org/10.1109/TGRS.2023.3299356).
 """
 
 from __future__ import annotations

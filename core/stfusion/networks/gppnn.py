@@ -14,8 +14,8 @@ METHOD = sharpening(
         "corrected. A checkpoint is for one ratio."
     ),
     paper=(
-        "Xu, S., Zhang, J., Zhao, Z., Sun, K., Liu, J., Zhang, C. (2021). Deep gradient projection networks for pan- "
-        "sharpening. Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition, 1366-1375."
+        "Xu, S., Zhang, J., Zhao, Z., Sun, K., Liu, J., Zhang, C. (2021). Deep gradient projection networks for "
+        "pan-sharpening. Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition, 1366-1375."
     ),
     doi="10.1109/CVPR46437.2021.00142",
 )

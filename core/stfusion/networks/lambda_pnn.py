@@ -15,7 +15,7 @@ METHOD = zero_shot(
     ),
     paper=(
         "Ciotola, M., Poggi, G., Scarpa, G. (2023). Unsupervised deep learning-based pansharpening with jointly "
-        "enhanced spectral and spatial fidelity. IEEE Transactions on Geoscience and Remote Sensing 61, 1-14."
+        "enhanced spectral and spatial fidelity. IEEE Transactions on Geoscience and Remote Sensing 61, 1-17."
     ),
-    doi="10.1109/TGRS.2023.3241193",
+    doi="10.1109/TGRS.2023.3299356",
 )

@@ -13,7 +13,8 @@ ROLES = (
     Role(
         "multispectral", "Multispectral image", "image", "",
         "Image with larger pixels, any number of bands. It may have another extent, corner or coordinate system than "
-        "the panchromatic one: the two are brought together by where they lie.",
+        "the panchromatic one: the two are brought together by where they lie. Its pixels are at least 1.5 times as "
+        "wide; where the ratio is no whole number it is resampled, and the run says so.",
     ),
     Role(
         "pan", "Panchromatic image", "pan", "",

@@ -57,7 +57,7 @@ SENSORS: Mapping[str, Sensor] = {
         (0.325, 0.355, 0.360, 0.350, 0.365, 0.360, 0.335, 0.315), 0.14, _DIGITAL_GLOBE_8, (450, 800)
     ),
     "WorldView-4": Sensor((0.23,) * 4, 0.16, _DIGITAL_GLOBE_4, (450, 800)),
-    "Pleiades": Sensor(_UNKNOWN, PANCHROMATIC, ((430, 550), (490, 610), (600, 720), (750, 950)), (470, 830)),
+    "Pleiades": Sensor(_UNKNOWN, PANCHROMATIC, ((430, 550), (500, 620), (590, 710), (740, 940)), (470, 830)),
     "SPOT 6/7": Sensor(_UNKNOWN, PANCHROMATIC, ((455, 525), (530, 590), (625, 695), (760, 890)), (455, 745)),
     "Gaofen-2": Sensor(_UNKNOWN, PANCHROMATIC, ((450, 520), (520, 590), (630, 690), (770, 890)), (450, 900)),
     "PRISMA": Sensor(_UNKNOWN, 0.2),
@@ -66,7 +66,8 @@ SENSOR_OPTION = Option(
     "sensor", "choice", "Sensor", OTHER,
     "Sensor of the coarse or multispectral image, whose bands are all there in the order of their wavelengths (those "
     "of Landsat from blue to the second short-wave infrared): its gains at the Nyquist frequency (modulation transfer "
-    f"function), {MULTISPECTRAL} for every band where no others are known. '{OTHER}': {MULTISPECTRAL}.",
+    f"function), {MULTISPECTRAL} for every band where no others are known. '{OTHER}' is an unknown sensor: "
+    f"{MULTISPECTRAL}.",
     choices=(OTHER, *SENSORS),
 )
 GAINS_OPTION = Option(
