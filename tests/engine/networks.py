@@ -1,9 +1,11 @@
-"""Tiny batches for the tests of the fusion networks, and a loop that trains one by its own recipe."""
+"""Tiny batches for the tests of the networks, a loop that trains one by its own recipe, and what no file may do."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -150,3 +152,13 @@ def learnt_from_nothing(network: Network, part: str, batch: Batch) -> float:
     torch.stack(list(network(part, batch).values())).sum().backward()
     learnt = [weight for group in network.optimiser(part).param_groups for weight in group["params"]]
     return max(weight.grad.abs().max().item() for weight in learnt if weight.grad is not None)
+
+
+class Hostile:
+    """What a pickle can do when it is loaded."""
+
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.witness,)

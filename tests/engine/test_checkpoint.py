@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from makers import read_raster, run_method, write_raster
+from networks import Hostile
 from stfusion.errors import UserError
 from stfusion.networks._batch import FusionBatch
 from stfusion.networks._checkpoint import Card, load, save
@@ -105,16 +107,6 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, path: Path) -> None:
     assert "not finite" in refusal(stored(new, plain, weight=torch.full((2, 1, 5, 5), torch.nan)))
 
 
-class Hostile:
-    """What a pickle can do when it is loaded."""
-
-    def __init__(self, witness: Path) -> None:
-        self.witness = witness
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.witness,)
-
-
 @pytest.fixture
 def scene(tmp_path: Path) -> dict[str, str]:
     """A pair and a target of two bands; reflectance."""
@@ -127,8 +119,12 @@ def test_a_hostile_file_is_refused_and_does_nothing(tmp_path: Path) -> None:
     witness = tmp_path / "witness"
     for name, content in (("new.pth", {"weight": Hostile(witness)}), ("old.pth", Hostile(witness))):
         torch.save(content, tmp_path / name, _use_new_zipfile_serialization=name == "new.pth")
-        outcome = run_method("import_network", file=str(tmp_path / name), network="edcstfn",
-                             output=str(tmp_path / "out.safetensors"))
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Hostile(witness), protocol=4))
+    for name in ("new.pth", "old.pth", "plain.pth"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            outcome = run_method("import_network", file=str(tmp_path / name), network="edcstfn",
+                                 output=str(tmp_path / "out.safetensors"))
         assert outcome.code == 2
         assert "nothing in it was executed" in outcome.error
     assert not witness.exists()

@@ -311,6 +311,83 @@ def test_dates_and_names_are_kept(tmp_path):
         assert dataset.shape == scene.pan.shape
 
 
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "int16", "float32"])
+@pytest.mark.parametrize("method", ["brovey", "mtf_glp_fs"])
+def test_the_result_has_the_type_of_the_multispectral_image(tmp_path, method, kind):
+    """Whatever that of the panchromatic one; what is rounded is the real number, and nothing wraps around."""
+    scene = known()
+    values = (scene.ms / 3).astype(kind)
+    for pan in (scene.pan.astype(np.uint16), (scene.pan / 3).astype(np.uint8), scene.pan.astype(np.float64)):
+        paths = write_scene(tmp_path, replace(scene, ms=values, pan=pan))
+        real, _ = sharpen(tmp_path, method, paths)
+        found, _ = sharpen(tmp_path, method, paths, output_type="multispectral")
+        assert found.dtype == kind
+        if kind == "float32":
+            np.testing.assert_array_equal(found, real)
+        else:
+            limits = np.iinfo(kind)
+            nearest = np.clip(real, max(limits.min, -32767), limits.max - (limits.min == 0))
+            assert np.abs(found - nearest.astype(float)).max() <= 0.5001
+
+
+@pytest.mark.parametrize("which", ["multispectral", "pan"])
+def test_nodata_may_be_in_one_image_alone(tmp_path, which):
+    """In one band even; the other image has no such value, nor says that it has."""
+    scene = known()
+    paths = write_scene(tmp_path, scene)
+    gaps = np.zeros(scene.pan.shape, bool)
+    gaps[40:48, 60:72] = True
+    if which == "pan":
+        holed, grid = np.where(gaps, 7, scene.pan), FINE
+    else:
+        holed, grid = scene.ms.copy(), FINE @ Affine.scale(4)
+        holed[1, 10:12, 15:18] = 7
+    paths[which] = write_raster(tmp_path / "holed.tif", holed.astype(np.float32), grid, nodata=7)
+    for method in ("brovey", "mtf_glp_fs", "bdsd", "lmvm"):
+        found, _ = sharpen(tmp_path, method, paths)
+        for band in found:
+            np.testing.assert_array_equal(np.isnan(band), gaps)
+
+
+@pytest.mark.parametrize(("ratio", "said"), [(4, False), (2.5, True), (4 / 3, None)])
+def test_a_ratio_that_is_no_whole_number_is_spoken_of(tmp_path, ratio, said):
+    scene = known()
+    paths = {
+        "multispectral": write_raster(tmp_path / "ms.tif", scene.ms.astype(np.float32), FINE @ Affine.scale(ratio)),
+        "pan": write_raster(tmp_path / "pan.tif", scene.pan.astype(np.float32)),
+    }
+    if said is None:
+        assert "is 1.33 x 1.33 pixels of" in refused(tmp_path, "gsa", paths)
+        return
+    outcome = run_method("gsa", output=str(tmp_path / "fused.tif"), **paths)
+    assert outcome.code == 0, outcome.said.lines
+    lines = [line for line in outcome.said.of("log") if "it is resampled to these" in line]
+    assert len(lines) == said
+    assert all("is 2.5 x 2.5 pixels of" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("method", "warned"),
+    [("brovey", True), ("sfim", True), ("rcs", True), ("awlp", True), ("mtf_glp_hpm", True), ("gsa", False),
+     ("hypersharpening", True)],
+)
+def test_ratios_of_negative_values_are_warned_of(tmp_path, method, warned):
+    """Zero in both images is no light, and no ratio; values below it have none that makes sense."""
+    scene = known()
+    dark = replace(scene, ms=scene.ms.copy(), pan=scene.pan.copy())
+    dark.ms[:, :10], dark.pan[:40] = 0, 0
+    paths, options = write_scene(tmp_path, dark), {"injection": "ratio"} if method == "hypersharpening" else {}
+    found, warnings = sharpen(tmp_path, method, paths, **options)
+    assert np.isfinite(found).all()
+    assert not any("below 0" in line for line in warnings)
+    paths = write_scene(tmp_path, replace(scene, ms=scene.ms - 400, pan=scene.pan - 400))
+    found, warnings = sharpen(tmp_path, method, paths, **options)
+    assert np.isfinite(found).all()
+    about = [line for line in warnings if "below 0" in line]
+    assert len(about) == (2 if warned else 0)
+    assert all("add an offset to both images" in line for line in about)
+
+
 def _coarser(folder: Path, scene: Scene) -> tuple[dict[str, Any], str]:
     ms = scene.ms.astype(np.float32)
     return {"multispectral": write_raster(folder / "ms.tif", ms, FINE @ Affine.scale(0.5))}, "choose the panchromatic"

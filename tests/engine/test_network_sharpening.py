@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from affine import Affine
 
 from makers import FINE, read_raster, run_method, write_raster
-from networks import built
+from networks import Hostile, built
 from stfusion.networks._batch import SharpeningBatch
 from stfusion.networks._checkpoint import Card, save
 from stfusion.networks._network import Layout, Network
@@ -161,6 +162,35 @@ def test_what_does_not_fit_is_refused_or_warned_about(tmp_path: Path) -> None:
     assert "is 4 pixels of" in warnings
     assert "was trained for 2; the result may be poor" in warnings
     assert "was trained on values of about -200 to 200; the result may be poor" in warnings
+
+
+@pytest.mark.parametrize("method", ["pnn", "zpnn"])
+def test_what_is_no_checkpoint_is_refused_and_not_executed(tmp_path: Path, method: str) -> None:
+    images, whole = scene(tmp_path), Path(stored(tmp_path, built("pnn", bands=2))).read_bytes()
+    witness = tmp_path / "witness"
+    files = {"text": b"no network", "truncated": whole[: len(whole) // 2], "empty": b"",
+             "hostile": pickle.dumps(Hostile(witness))}
+    for name, content in files.items():
+        for ending in (".safetensors", ".pth"):
+            (tmp_path / f"{name}{ending}").write_bytes(content)
+    before = sorted(tmp_path.iterdir())
+    for name in before:
+        if name.stem not in files:
+            continue
+        outcome, _ = sharpened(tmp_path, method, images, weights=str(name))
+        assert outcome.code == 2, outcome.said.lines
+        assert f"'{name}' is no whole safetensors file" in outcome.error
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_several_panchromatic_bands_are_refused_where_one_was_trained_for(tmp_path: Path) -> None:
+    images, weights = scene(tmp_path), stored(tmp_path, built("pnn", bands=2))
+    several = np.concatenate([read_raster(images["pan"])] * 2)
+    images["pan"] = write_raster(tmp_path / "several.tif", several, FINE)
+    outcome, _ = sharpened(tmp_path, "pnn", images, weights=weights)
+    assert outcome.code == 2
+    assert "choose as many with 'Bands of the panchromatic image'" in outcome.error
+    assert sharpened(tmp_path, "pnn", images, weights=weights, pan_bands=[2])[0].code == 0
 
 
 def test_fusing_refuses_a_checkpoint_of_sharpening(tmp_path: Path) -> None:

@@ -135,10 +135,20 @@ def test_what_cannot_be_learnt_from_or_used_is_refused(tmp_path: Path, scene: di
     kept = tmp_path / "kept.safetensors"
     assert sharpened(tmp_path, "lambda_pnn", scene, iterations=25, size="small", crop=32,
                      checkpoint=str(kept)).code == 0
-    outcome = sharpened(tmp_path, "zpnn", scene, weights=str(kept))
-    assert "is of the network 'lambda_pnn' and not of 'zpnn'" in outcome.error
+    for iterations in (0, 25):
+        outcome = sharpened(tmp_path, "zpnn", scene, weights=str(kept), iterations=iterations)
+        assert "is of the network 'lambda_pnn' and not of 'zpnn'" in outcome.error
+    before = sorted(tmp_path.iterdir())
+    half = write_raster(tmp_path.parent / "half.tif", set_b().ms.astype(np.float32), FINE * Affine.scale(2))
+    unit = write_raster(tmp_path.parent / "unit.tif", set_b().ms.astype(np.float32) / 1000, FINE * Affine.scale(4))
+    for path, words in ((half, "is built for 4; choose another"), (unit, "so that the units agree")):
+        outcome = sharpened(tmp_path, "lambda_pnn", {**scene, "multispectral": path}, weights=str(kept), crop=32)
+        assert outcome.code == 2, outcome.said.lines
+        assert words in outcome.error
+    assert sorted(tmp_path.iterdir()) == before
     outcome = sharpened(tmp_path, "lambda_pnn", {**scene, "image_bands": [1, 2], "gains": ""}, weights=str(kept))
-    assert "has 2 band(s) and the weights are for 4" in outcome.error
+    assert "has 2 band(s) and" in outcome.error
+    assert "was trained for 4" in outcome.error
 
 
 def test_both_are_built_for_a_ratio() -> None:

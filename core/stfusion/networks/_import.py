@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,9 @@ def read(path: Path) -> dict[str, Tensor]:
         The file cannot be read, or holds something besides numbers.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, warnings.catch_warnings():
+            # What torch has to say about a file is said in the sentence with which it is refused.
+            warnings.simplefilter("ignore")
             if path.suffix == ".safetensors":
                 plain: Any = load_file(path)
             else:

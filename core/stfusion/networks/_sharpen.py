@@ -41,13 +41,13 @@ def sharpen(context: Context, checkpoint: Checkpoint, begin: float = 0.0) -> dic
             raise TypeError(f"{network} does not sharpen")
         toolbox = checkpoint.card.grid == "toolbox"
         scene = open_scene(context, int(_CACHE_SHARE * working), toolbox, several=True)
-        _check(context, scene, network, checkpoint)
+        scaling = fitted(context, scene, network, checkpoint)
         if toolbox and scene.warped is not None:
             context.reporter.warning(
                 f"'{checkpoint.path.name}' was trained with images half a pixel apart, and {scene.multispectral} is "
                 "resampled to where it lies, since it runs otherwise; the result may be displaced by so much."
             )
-        reader = SharpeningReader(scene, network, _scaling(context, scene, network, checkpoint))
+        reader = SharpeningReader(scene, network, scaling)
         day = scene.multispectral.date or scene.pan.date
         tags = provenance(context, day) | {"STF_CHECKPOINT": checkpoint.path.name}
         with ExitStack() as files:
@@ -74,19 +74,25 @@ def _content(context: Context, name: str, scene: Scene) -> Content:
     return Content.like(scene.multispectral)
 
 
-def _check(context: Context, scene: Scene, network: SharpeningNetwork, checkpoint: Checkpoint) -> None:
-    """Refuse a scene that the network cannot take, and warn of one that it was not trained for.
+def fitted(context: Context, scene: Scene, network: SharpeningNetwork, checkpoint: Checkpoint) -> Normalisation:
+    """How values become those that the network knows, of a scene that it can take; warns where it was for others.
 
     Raises
     ------
     UserError
-        The numbers of bands differ, or the network is built for another ratio.
+        The numbers of bands or the units differ, or the network is built for another ratio.
     """
+    _check(context, scene, network, checkpoint)
+    return _scaling(context, scene, network, checkpoint)
+
+
+def _check(context: Context, scene: Scene, network: SharpeningNetwork, checkpoint: Checkpoint) -> None:
+    """Refuse other bands and ratios than those that the network takes, and warn of others than it was trained for."""
     check_bands(scene.multispectral, network, checkpoint, "'Bands of the images'")
     if network.form.pan_bands != len(scene.pan.bands):
         raise UserError(
             f"{scene.pan} has {len(scene.pan.bands)} band(s) and '{checkpoint.path}' was trained for "
-            f"{network.form.pan_bands}; choose another checkpoint."
+            f"{network.form.pan_bands}; choose as many with 'Bands of the panchromatic image', or another checkpoint."
         )
     built = network.form.ratio
     if built and built != scene.ratio:

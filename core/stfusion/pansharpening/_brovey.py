@@ -9,6 +9,7 @@ import numpy as np
 from stfusion.pansharpening._component import Modulation, band_weights
 from stfusion.pansharpening._scene import Scene
 from stfusion.pansharpening._sharpen import STATISTICS, sharpen
+from stfusion.raster.checks import warn_of_negatives
 from stfusion.run import Context
 
 
@@ -18,6 +19,7 @@ def run(context: Context) -> dict[str, Any]:
 
 
 def _prepare(scene: Scene, context: Context) -> Modulation:
+    warn_of_negatives(context, scene.multispectral, scene.pan)
     # Whole numbers stay whole before they are multiplied, as in GDAL, whose values come out so.
     source = scene.multispectral
     whole = source.dtype.kind in "iu" and (source.scales == 1).all() and (source.offsets == 0).all()

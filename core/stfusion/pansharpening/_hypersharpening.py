@@ -18,6 +18,7 @@ from stfusion.pansharpening._multiresolution import band_gains
 from stfusion.pansharpening._scene import CoarsePatch, Patch, Scene
 from stfusion.pansharpening._sharpen import STATISTICS, Sharpener, sharpen
 from stfusion.pansharpening._smoothing import NOTHING
+from stfusion.raster.checks import warn_of_negatives
 from stfusion.raster.source import Array
 from stfusion.run import Context
 
@@ -115,6 +116,7 @@ def _prepare(scene: Scene, context: Context) -> Sharpener:
     half = STATISTICS / 2 if injection == "full-scale" else STATISTICS
     synthetic = _regressed(scene, context, filters, half)
     if injection == "ratio":
+        warn_of_negatives(context, scene.multispectral, scene.pan)
         return _Modulation(synthetic)
     gains = np.ones(scene.bands) if injection == "plain" else _full_scale(synthetic, context, half)
     return _Addition(synthetic, gains)

@@ -16,6 +16,7 @@ from stfusion.pansharpening._multiresolution import band_gains, blurred_moments,
 from stfusion.pansharpening._scene import Patch, Scene
 from stfusion.pansharpening._sharpen import sharpen
 from stfusion.pansharpening._smoothing import NOTHING
+from stfusion.raster.checks import warn_of_negatives
 from stfusion.raster.source import Array
 from stfusion.run import Context
 
@@ -71,6 +72,7 @@ def run(context: Context) -> dict[str, Any]:
 
 
 def _prepare(scene: Scene, context: Context) -> Modulation:
+    warn_of_negatives(context, scene.multispectral, scene.pan)
     gains = band_gains(scene, context)
     if context.options["matching"] == "regression":
         moments, lows = pyramid_moments(scene, context, gains)

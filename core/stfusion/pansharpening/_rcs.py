@@ -8,6 +8,7 @@ from stfusion.pansharpening._filtered import Ratio
 from stfusion.pansharpening._scene import Scene
 from stfusion.pansharpening._sharpen import sharpen
 from stfusion.pansharpening._smoothing import box_weights
+from stfusion.raster.checks import warn_of_negatives
 from stfusion.run import Context
 
 
@@ -17,4 +18,5 @@ def run(context: Context) -> dict[str, Any]:
 
 
 def _prepare(scene: Scene, context: Context) -> Ratio:
+    warn_of_negatives(context, scene.multispectral, scene.pan)
     return Ratio(box_weights(2 * int(context.options["radius"]) + 1))

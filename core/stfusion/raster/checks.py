@@ -46,6 +46,20 @@ def check_values(context: Context, sources: Mapping[str, Source], reference: str
             )
 
 
+def warn_of_negatives(context: Context, *sources: Source) -> None:
+    """Warn of images with values below 0, of which a ratio makes no sense; for methods that multiply by one."""
+    for source in sources:
+        values = source.sample.values
+        valid = values[~np.isnan(values)]
+        below = np.count_nonzero(valid < 0) / max(valid.size, 1)
+        if below:
+            context.reporter.warning(
+                f"{below:.2%} of the values of {source} are below 0 (down to {valid.min():.4g}), and '"
+                f"{context.method.title}' multiplies by a ratio, which takes 0 for no light; add an offset to both "
+                "images, or choose a method that adds details."
+            )
+
+
 def _warn_of_nodata(context: Context, source: Source) -> None:
     """Warn when a value far from all others, or zero in all bands, fills pixels that are taken for valid."""
     stored = source.sample.stored

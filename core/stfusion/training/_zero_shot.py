@@ -14,10 +14,10 @@ import torch
 
 from stfusion.errors import UserError
 from stfusion.networks._batch import SharpeningBatch
-from stfusion.networks._checkpoint import load
+from stfusion.networks._checkpoint import Checkpoint, load
 from stfusion.networks._network import Form, network_class
 from stfusion.networks._normalisation import Normalisation, from_samples, sample_of
-from stfusion.networks._sharpen import sharpen
+from stfusion.networks._sharpen import fitted, sharpen
 from stfusion.networks._zero_shot import ZeroShot
 from stfusion.pansharpening._opening import open_scene
 from stfusion.pansharpening._scene import Scene
@@ -50,7 +50,7 @@ def run(context: Context) -> dict[str, Any]:
     if not int(context.options["iterations"]):
         if given is None:
             raise UserError("Without 'Iterations' (iterations) the network needs weights; give some, or let it learn.")
-        return sharpen(context, load(given.path))
+        return sharpen(context, _learnt(context, given.path))
     with TemporaryDirectory() as folder:
         path = Path(outputs.get("checkpoint") or Path(folder, f"{context.method.id}.safetensors"))
         # The checkpoint lies where the user wants it, or where it is thrown away.
@@ -62,23 +62,36 @@ def run(context: Context) -> dict[str, Any]:
     return {**sharpened, **{name: found[name] for name in kept}}
 
 
+def _learnt(context: Context, path: str) -> Checkpoint:
+    """What the method has learnt before.
+
+    Raises
+    ------
+    UserError
+        The checkpoint cannot be read, or is of another network.
+    """
+    checkpoint, own = load(path), context.method.id
+    if checkpoint.card.network != own:
+        raise UserError(
+            f"'{path}' is of the network '{checkpoint.card.network}' and not of '{own}'; choose another file."
+        )
+    return checkpoint
+
+
 def _order(context: Context, weights: str | None) -> Order:
     kind = network_class(context.method.id)
     if not issubclass(kind, ZeroShot):
         raise TypeError(f"{context.method.id} does not learn from a scene")
-    start = load(weights) if weights else None
-    if start is not None and start.card.network != kind.id:
-        raise UserError(
-            f"'{weights}' is of the network '{start.card.network}' and not of '{kind.id}'; choose another file."
-        )
+    start = _learnt(context, weights) if weights else None
     options = context.options
     size: Literal["published", "small"] = "small" if options["size"] == "small" else "published"
     form = start.card.form if start else Form(bands=1, size=size, target="image")
     crop = int(options["crop"])
 
     def opened(context: Context, memory: int) -> SceneCrops:
-        stored = start.card.normalisation if start else None
-        return SceneCrops(context, open_scene(context, memory), kind, crop, stored)
+        scene = open_scene(context, memory)
+        stored = fitted(context, scene, kind(start.card.form), start) if start else None
+        return SceneCrops(context, scene, kind, crop, stored)
 
     settings = Settings(
         epochs=max(1, round(int(options["iterations"]) / _STEPS)), steps=_STEPS, batch=1, average=_AVERAGE,
@@ -150,11 +163,6 @@ class SceneCrops:
         sensor, gains = (str(context.options[name]) for name in ("sensor", "gains"))
         self._gains = gains_of(sensor, gains, scene.bands)
         count = scene.bands
-        if stored is not None and len(stored.scale) != count + 1:
-            raise UserError(
-                f"{scene.multispectral} has {count} band(s) and the weights are for {len(stored.scale) - 1}; choose "
-                "these with 'Bands of the images', or other weights."
-            )
         if stored is None:
             own, pan = (from_samples([sample_of(image)], False, "stored") for image in (scene.multispectral, scene.pan))
             stored = Normalisation("stored", own.offset + pan.offset, own.scale + pan.scale)
@@ -163,7 +171,10 @@ class SceneCrops:
         self._judge = kind(self.formed(Form(target="image", size="small")))
         self.validation = [crop for crop in (self._draw(1, number) for number in range(_HELD)) if crop is not None]
         if not self.validation:
-            raise UserError("No part of the scene is valid enough to learn from; check nodata values and masks.")
+            raise UserError(
+                f"In no part of {self._columns} x {self._rows} pixels do {scene.multispectral} and {scene.pan} have "
+                "enough valid pixels to learn from; check nodata values and masks, or take a smaller 'Crop'."
+            )
 
     @property
     def ratio(self) -> tuple[float, float]:
