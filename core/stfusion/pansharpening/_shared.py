@@ -94,7 +94,7 @@ WINDOW = Option(
     "window", "integer", "Window (panchromatic pixels)", 0,
     "Side of the window of the mean, odd; 0: twice the ratio of the pixel sizes and one more, 9 at a ratio of 4. A "
     "smaller one adds less.",
-    minimum=0, maximum=201, odd=True, advanced=False,
+    minimum=0, maximum=201, odd=True,
 )
 GAIN_WINDOW = Option(
     "window", "integer", "Window of the gains (panchromatic pixels)", 0,

@@ -68,7 +68,7 @@ SENSOR_OPTION = Option(
     "of Landsat from blue to the second short-wave infrared): its gains at the Nyquist frequency (modulation transfer "
     f"function), {MULTISPECTRAL} for every band where no others are known. '{OTHER}' is an unknown sensor: "
     f"{MULTISPECTRAL}.",
-    choices=(OTHER, *SENSORS),
+    choices=(OTHER, *SENSORS), advanced=False,
 )
 GAINS_OPTION = Option(
     "gains", "text", "Gains of the bands", "",
