@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -32,6 +33,8 @@ Array = npt.NDArray[np.float32]
 #: a few hundredths of a pixel.
 LATTICE = 256
 _SAMPLE_SIDE = 512
+#: In whose place GDAL takes a plane for two grids that have no coordinate system.
+_PLANE = "EPSG:3857"
 #: Grids whose pixels lie this share of a pixel apart have the same pixels.
 _APART = 0.01
 
@@ -341,9 +344,9 @@ class AlignedSource:
                 read,
                 values,
                 src_transform=self.source.grid[overlap.roi_src].affine,
-                src_crs=self.source.grid.crs,
+                src_crs=self.source.grid.crs or _PLANE,
                 dst_transform=grid.affine,
-                dst_crs=grid.crs,
+                dst_crs=grid.crs or _PLANE,
                 resampling=self._resampling,
                 init_dest_nodata=False,
                 **gaps,
@@ -369,9 +372,11 @@ def align(source: Source, onto: Source, resampling: str, cache_bytes: int = 2**2
     Raises
     ------
     UserError
-        The grids differ and one of the two has no coordinate system, or they do not overlap.
+        The grids differ and one of the two has no coordinate system, or they do not overlap. Two without any may
+        differ where they cover the same extent.
     """
-    if source.grid != onto.grid and (source.grid.crs is None or onto.grid.crs is None):
+    bare = source.grid.crs is None or onto.grid.crs is None
+    if source.grid != onto.grid and bare and not same_extent(source.grid, onto.grid):
         _refuse_without_crs(source, onto)
     image = AlignedSource(source, onto.grid, resampling, cache_bytes=cache_bytes)
     if not image.overlaps():
@@ -394,7 +399,8 @@ def _refuse_without_crs(source: Source, onto: Source) -> NoReturn:
     if source.grid.crs is None and onto.grid.crs is None:
         raise UserError(
             f"{source} ({source.shape[1]} x {source.shape[0]} pixels) and {onto} ({onto.shape[1]} x {onto.shape[0]}) "
-            "have no coordinate system and different grids; assign a projection to both."
+            "have no coordinate system and different grids; assign a projection to both, or use 'Align images' with "
+            "'Same extent' where they cover the same place."
         )
     without, other = (source, onto) if source.grid.crs is None else (onto, source)
     raise UserError(
@@ -414,6 +420,27 @@ def same_pixels(one: GeoBox, other: GeoBox) -> bool:
     alike = np.allclose((across.a, across.b, across.d, across.e), (1, 0, 0, 1), atol=1e-6)
     shift = max(abs(across.c - round(across.c)), abs(across.f - round(across.f)))
     return bool(one.crs == other.crs and alike and shift <= _APART)
+
+
+def same_extent(one: GeoBox, other: GeoBox) -> bool:
+    """Whether two grids of one coordinate system, or of none, cover the same, to half a pixel of the smaller ones."""
+    corners = [np.array([grid.affine * corner for corner in _corners(grid)]) for grid in (one, other)]
+    pixel = min(abs(size) for grid in (one, other) for size in (grid.affine.a, grid.affine.e))
+    return bool(one.crs == other.crs and np.abs(corners[0] - corners[1]).max() <= pixel / 2)
+
+
+def _corners(grid: GeoBox) -> tuple[tuple[int, int], ...]:
+    rows, columns = grid.shape
+    return (0, 0), (columns, 0), (0, rows), (columns, rows)
+
+
+def relocated(source: Source, grid: GeoBox) -> Source:
+    """The same source, whose pixels lie elsewhere: on a grid with as many rows and columns."""
+    if tuple(grid.shape) != source.shape:
+        raise ValueError(f"A grid of {tuple(grid.shape)} pixels has no place for {source.shape}.")
+    found = copy(source)
+    found.grid = grid
+    return found
 
 
 def _open(title: str, path: str) -> Any:

@@ -1,0 +1,72 @@
+"""The images of a role, opened one by one: a stack whose dates may be unknown, with the masks of their dates."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import PurePath
+
+from stfusion.errors import UserError
+from stfusion.raster.source import Source
+from stfusion.raster.stack import dated, files_of, name_of
+from stfusion.run import Context
+
+#: A date in a name, with the signs before it, the letter that usual products have there, and all that follows.
+_FROM_DATE = re.compile(
+    r"[-_. ]*(?:(?<![A-Za-z])A)?(?<!\d)(?:19|20)\d\d[-_.]?(?:[01]\d[-_.]?[0-3]\d|[0-3]\d\d)(?!\d).*$"
+)
+
+
+def opened(context: Context, role: str, masks: str) -> list[Source]:
+    """The images of a role in the order of their dates, those without one first; masks of their dates are theirs.
+
+    Raises
+    ------
+    UserError
+        A file cannot be read, a mask has no date, or two masks have the same.
+    """
+    given, title = context.job.inputs[role], _title(context, role)
+    by_day = dated("mask", context.job.inputs[masks]) if masks in context.job.inputs else {}
+    paths = files_of(title.lower(), given)
+    day = given.date if len(paths) == 1 else None
+    images = [Source(title, replace(given, path=path, more=None, date=day)) for path in paths]
+    for index, image in enumerate(images):
+        if image.date in by_day:
+            own = replace(given, path=image.path, more=None, date=day, mask=by_day[image.date].path)
+            images[index] = Source(title, own)
+    return sorted(images, key=lambda image: str(image.date or ""))
+
+
+def _title(context: Context, role: str) -> str:
+    """What one of the images of a role is called."""
+    title = next(each.title for each in context.method.roles if each.id == role)
+    return title.removesuffix("s")
+
+
+def names_for(images: Sequence[Source], name: str) -> list[str]:
+    """The names of the files that are written for images: a name, or that of their own, and the date where known.
+
+    Raises
+    ------
+    UserError
+        Two images would have the same name.
+    """
+    names = [_name(image, name) for image in images]
+    twice = [each for each, count in Counter(names).items() if count > 1]
+    if twice:
+        files = _listed(image for image, own in zip(images, names, strict=True) if own == twice[0])
+        raise UserError(f"{files} would all be written as '{twice[0]}'; leave all but one of them out.")
+    return names
+
+
+def _name(image: Source, name: str) -> str:
+    stem = PurePath(image.path).stem
+    if image.date is None:
+        return f"{name or stem}.tif"
+    return name_of(name or _FROM_DATE.sub("", stem) or "image", image.date)
+
+
+def _listed(images: Iterable[Source]) -> str:
+    return " and ".join(f"'{PurePath(image.path).name}'" for image in images)
