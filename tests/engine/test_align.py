@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from scipy.ndimage import uniform_filter
+
 from makers import CRS, FINE, Outcome, read_raster, run_method, write_raster
 from real_data import real_scene
-from scipy.ndimage import uniform_filter
 from test_shift import RATIO, SIZE, landscape, seen_coarsely
 
 COARSE = FINE * Affine.scale(RATIO)

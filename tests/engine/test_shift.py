@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from makers import FINE, write_raster
 
+from makers import FINE, write_raster
 from stfusion.job import Input
 from stfusion.preparation._shift import STEPS, Part, displacement, peak, seen, surface, together
 from stfusion.preparation._windows import Measured, Windows, detail, measure
@@ -204,7 +204,7 @@ def test_windows_are_bounded_whatever_the_image(tmp_path):
     boxes = list(Windows.of(source, source, 3.0).boxes())
     assert len(boxes) == 9
     assert {box.shape for box in boxes} == {(48, 48)}
-    assert all(0 <= box.top and box.bottom <= 900 and box.right <= 1200 for box in boxes)
+    assert all(box.top >= 0 and box.bottom <= 900 and box.right <= 1200 for box in boxes)
 
 
 def test_one_window_alone_is_not_believed():

@@ -216,8 +216,9 @@ def _write_table(images: Sequence[_Image], names: Sequence[str], path: Path) -> 
     with path.open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream)
         table.writerow([
-            "file", "image", "date", "reference", "rows", "columns", "error_rows", "error_columns", "correlation_before",
-            "correlation_after", "distinct", "agreement", "confidence", "sure", "reason", "moved_rows", "moved_columns",
+            "file", "image", "date", "reference", "rows", "columns", "error_rows", "error_columns",
+            "correlation_before", "correlation_after", "distinct", "agreement", "confidence",
+            "sure", "reason", "moved_rows", "moved_columns",
         ])
         for name, image in zip(names, images, strict=True):
             files = [PurePath(each.path).name for each in (image.source, image.reference)]

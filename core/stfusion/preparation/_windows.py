@@ -12,8 +12,8 @@ import numpy as np
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from stfusion.preparation._shift import STEPS, Displacement, Part, displacement, seen
-from stfusion.raster.source import AlignedSource, Array, Box, Source, pixel_ratio
+from stfusion.preparation._shift import STEPS, Displacement, Floats, Part, displacement, seen
+from stfusion.raster.source import AlignedSource, Box, Source, pixel_ratio
 
 #: Windows along an axis, and the fewest pixels along an image that has as many of them; smaller ones have two.
 WINDOWS, _ENOUGH = 3, 48
@@ -42,7 +42,7 @@ def detail(source: Source) -> int:
     return found
 
 
-def _lost(values: Array, width: int) -> float:
+def _lost(values: Floats, width: int) -> float:
     """The share of the variance within blocks that are wholly valid, the mean of the bands."""
     bands, rows, columns = values.shape
     blocks = values.reshape(bands, rows // width, width, columns // width, width).swapaxes(2, 3)

@@ -101,5 +101,5 @@ METHOD = Method(
         Result("columns", "number", "Displacement mended, reference pixels to the right (median)"),
     ),
     run="stfusion.preparation._align:run",
-    tags=("co-registration", "registration", "shift", "misregistration", "phase correlation", "resample", "snap", "grid"),
+    tags=("co-registration", "registration", "shift", "misregistration", "phase correlation", "resample", "grid"),
 )
