@@ -5,6 +5,7 @@ import os
 import sys
 from dataclasses import replace
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -337,3 +338,30 @@ def test_results_of_sharpening_are_ranked_by_their_error():
         "Bicubic interpolation": scores | {"ergas": 4.0, "seen": 3.0}, "Good": scores | {"ergas": 3.0, "seen": 2.0},
     })
     assert text.index("| Good | **3.000** | -25.0% |") < text.index("| Bicubic interpolation | 4.000 | +0.0% |")
+
+
+@pytest.fixture(scope="module")
+def costs():
+    """The command that measures what networks cost, whose name the tests have for something else."""
+    spec = spec_from_file_location("costs_of_networks", ROOT / "benchmarks" / "networks.py")
+    sys.modules[spec.name] = found = module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def test_costs_of_networks_are_a_table_for_each_page(costs):
+    known = [method.id for method in registry.methods().values() if method.operation in ("fuse", "pansharpen")]
+    listed = [name for _, names in costs.PAGES.values() for name in names]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {name for name in known if registry.methods()[name].needs == "networks"} - {"fuse_trained"}
+    for name, parameters, head in (
+        ("stfnet", "92,716 | 2", "Network | Parameters | Pairs"), ("dicnn", "42,180", "Network | Parameters"),
+        ("zpnn", "61,124", "Network | Parameters"),
+    ):
+        found = costs.measure(name)
+        assert found.cpu_s > 0
+        lines = costs.table({name: found}).splitlines()
+        assert lines[0] == f"| {head} | Processor seconds | Memory |"
+        assert f"(methods/{name}.md) | {parameters} | {found.cpu_s:.2f} |" in lines[2]
+        page = next(page for page, names in costs.PAGES.values() if name in names)
+        assert f"(methods/{name}.md) | {parameters} |" in page.read_text(encoding="utf-8")
