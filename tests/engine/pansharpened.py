@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,17 @@ import numpy as np
 from affine import Affine
 
 from makers import FINE, read_raster, run_method, write_raster
-from sharpening import Scene
+from sharpening import Scene, set_b
+from stfusion import registry
+
+METHODS = sorted(m.id for m in registry.methods().values() if m.group == "Pansharpening")
+EQUAL = {"weighting": "equal"}
+
+
+def known() -> Scene:
+    """The scene whose truth is known, in numbers that float32 holds."""
+    scene = replace(set_b(), border="edge")
+    return replace(scene, ms=scene.ms.astype(np.float32).astype(float))
 
 
 def write_scene(folder: Path, scene: Scene, transform: Affine = FINE, **profile: Any) -> dict[str, str]:
