@@ -19,13 +19,13 @@ from stfusion import _proof_torch
 from stfusion.errors import OutOfMemory
 from stfusion.fusion._scene import Scene
 from stfusion.job import Input
-from stfusion.networks import _noise
 from stfusion.networks._batch import FusionBatch
 from stfusion.networks._inputs import FusionReader, Reader
 from stfusion.networks._lattice import Strip, read_mirrored, rows_of_patches, starts, taper
 from stfusion.networks._network import Form, FusionNetwork, Layout, Sampling
 from stfusion.networks._normalisation import Normalisation
 from stfusion.networks._predict import Drawing, Meter, Predictor, TooLarge, layout_that_fits, mosaic
+from stfusion.raster.noise import field
 from stfusion.raster.source import AlignedSource, Box, Source, align
 from stfusion.run import Stop
 from toy_network import Hungry, Noisy, Toy
@@ -178,16 +178,16 @@ def test_a_network_for_one_pair_predicts_from_each_of_two(images: dict[str, Alig
 
 
 def test_noise_belongs_to_the_place() -> None:
-    large = _noise.field(7, 1, 2, 3, Box(-40, 150, -10, 200))
+    large = field(7, 1, 2, 3, Box(-40, 150, -10, 200))
     for box in (Box(-5, 20, 0, 70), Box(60, 130, 63, 65), Box(149, 150, -10, 200)):
         np.testing.assert_array_equal(
-            _noise.field(7, 1, 2, 3, box), large[(slice(None), *box.within(Box(-40, 150, -10, 200)))]
+            field(7, 1, 2, 3, box), large[(slice(None), *box.within(Box(-40, 150, -10, 200)))]
         )
 
 
 def test_noise_is_normal_and_differs_by_seed_sample_step_band_and_block() -> None:
     box = Box(0, 256, 0, 256)
-    fields = [_noise.field(*key, 2, box) for key in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))]
+    fields = [field(*key, 2, box) for key in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))]
     drawn = np.stack([*fields, *(np.roll(fields[0], 64, axis) for axis in (1, 2))]).reshape(12, -1)
     np.testing.assert_allclose(drawn.mean(axis=1), 0, atol=0.02)
     np.testing.assert_allclose(drawn.std(axis=1), 1, atol=0.02)
@@ -199,7 +199,7 @@ def test_samples_give_mean_and_spread(images: dict[str, AlignedSource], bands: i
     drawing = Drawing(seed=3, samples=4, steps=2)
     for layout in (EXACT, Layout(patch=40, margin=0, ramp=6)):
         values, spread = fused(Noisy(Form(bands=bands)), reader(images), layout, drawing)
-        noise = np.stack([_noise.field(3, sample, 0, 2, Box(0, 50, 0, 61)) for sample in range(4)])
+        noise = np.stack([field(3, sample, 0, 2, Box(0, 50, 0, 61)) for sample in range(4)])
         scale = np.array([2.0, 4.0])[:, None, None]
         fine = images["fine"].read(Box(0, 50, 0, 61))
         np.testing.assert_allclose(values, fine + 0.1 * scale * noise.mean(axis=0), atol=1e-4)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import literal_full_resolution as literal
 from makers import CRS, FINE, read_raster, run_method, write_raster
-from stfusion.preparation import _wald
+from stfusion.preparation import _reduced, _wald
 from stfusion.raster.resolution import bicubic_filter, box_filter, mtf_filter, reduce
 
 RATIO = 4
@@ -108,7 +108,7 @@ def test_other_filters(layers, tmp_path, which):
 @pytest.mark.parametrize("ratio", [2, 3, 4, 5, 16])
 @pytest.mark.parametrize("make", [lambda ratio: mtf_filter(0.3, ratio), bicubic_filter, box_filter])
 def test_filters_are_centred_and_keep_the_mean(make, ratio):
-    weights, start = make(ratio)
+    weights, start, _ = make(ratio)
     assert weights.sum() == pytest.approx(1, abs=1e-12)
     np.testing.assert_allclose(weights, weights[::-1], atol=1e-15)
     assert (weights * (start + np.arange(len(weights)))).sum() == pytest.approx((ratio - 1) / 2, abs=1e-9)
@@ -116,7 +116,7 @@ def test_filters_are_centred_and_keep_the_mean(make, ratio):
 
 def test_the_gain_is_that_of_the_sensor():
     """A wave at the Nyquist frequency of the coarse pixels comes through with the gain, as toolboxes construct it."""
-    weights, start = mtf_filter(0.3, 5)
+    weights, start, _ = mtf_filter(0.3, 5)
     wave = np.cos(np.pi / 5 * (start + np.arange(len(weights)) - 2))
     assert (weights * wave).sum() == pytest.approx(0.28226, abs=2e-4)
 
@@ -163,7 +163,7 @@ def test_tiles_and_threads_change_nothing(layers, tmp_path, tile, threads, monke
     holed = np.where(np.random.default_rng(5).random(ms.shape[1:]) < 0.1, 0, ms)
     layers["multispectral"] = write_raster(tmp_path / "holed.tif", holed.astype(np.uint16), nodata=0)
     whole, _ = prepare(tmp_path, **layers, reduced_pan=str(tmp_path / "one.tif"))
-    monkeypatch.setattr(_wald, "tile_shape", lambda *given: tile)
+    monkeypatch.setattr(_reduced, "tile_shape", lambda *given: tile)
     parts, _ = prepare(tmp_path, settings={"threads": threads}, **layers, reduced_pan=str(tmp_path / "two.tif"))
     np.testing.assert_array_equal(whole, parts)
     np.testing.assert_array_equal(read_raster(tmp_path / "one.tif"), read_raster(tmp_path / "two.tif"))

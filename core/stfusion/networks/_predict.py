@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from stfusion.errors import OutOfMemory
-from stfusion.networks import _noise
 from stfusion.networks._batch import Batch
 from stfusion.networks._inputs import Inputs, Reader
 from stfusion.networks._lattice import Strip, rows_of_patches
 from stfusion.networks._network import Layout, Network, Sampler, Sampling
 from stfusion.protocol import in_words
+from stfusion.raster.noise import field
 from stfusion.raster.source import Array, Box
 from stfusion.run import Context
 
@@ -102,7 +102,7 @@ class Predictor:
         # The bands of a patch are predicted one after the other, mostly from the same field.
         @lru_cache(maxsize=1)
         def noise(step: int) -> Tensor:
-            fields = np.stack([_noise.field(drawing.seed, sample, step, bands, box) for box in boxes])
+            fields = np.stack([field(drawing.seed, sample, step, bands, box) for box in boxes])
             return torch.from_numpy(fields.reshape(-1, shown, *fields.shape[2:]))
 
         return drawing.sampling(noise)

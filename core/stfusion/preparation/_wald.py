@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,16 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from stfusion.errors import UserError
+from stfusion.preparation._reduced import write_reduced
 from stfusion.raster.mtf import PANCHROMATIC, SENSORS, gains_of
 from stfusion.raster.output import Output, provenance
-from stfusion.raster.resolution import REACH, Filter, bicubic_filter, box_filter, mtf_filter, read_beyond, reduce
-from stfusion.raster.source import AlignedSource, Array, Box, Source, align, pixel_ratio, same_pixels
-from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape, working_bytes
+from stfusion.raster.resolution import Filter, bicubic_filter, box_filter, mtf_filter, read_beyond
+from stfusion.raster.source import AlignedSource, Source, align, pixel_ratio, same_pixels
+from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context
 
-#: Shares of the working memory for GDAL's cache and for the tiles.
-_GDAL_SHARE, _TILE_SHARE = 0.2, 0.5
-#: Bytes that filtering holds for a pixel of one band: values and their validity in float64, before and between.
-_SCRATCH = 40
+#: Share of the working memory for GDAL's cache.
+_GDAL_SHARE = 0.2
 #: Share of the ratio by which the pixel sizes of two images may be off a whole number.
 _OFF = 0.01
 
@@ -51,7 +51,8 @@ def run(context: Context) -> dict[str, Any]:
                 context.reporter.stage(source.source.title, number, len(orders))
                 output = stack.enter_context(_output(context, source, ratio, path))
                 span = (number - 1) / len(orders) * 100, number / len(orders) * 100
-                _reduce(context, source, filters, ratio, output, span)
+                read = partial(read_beyond, source.read, shape=source.shape)
+                write_reduced(context, source, read, [(each, each) for each in filters], ratio, output, span)
                 outputs.append(output)
             for output in outputs:
                 output.finish(context.threads)
@@ -117,38 +118,3 @@ def _output(context: Context, image: AlignedSource, ratio: int, path: str) -> Ou
     rows, columns = image.shape
     grid = GeoBox((rows // ratio, columns // ratio), image.grid.affine * Affine.scale(ratio), image.grid.crs)
     return Output(path, image.source, provenance(context, image.source.date), context.stop, grid=grid)
-
-
-def _reduce(
-    context: Context, image: AlignedSource, filters: list[Filter], ratio: int, output: Output, span: tuple[float, float]
-) -> None:
-    """Write an image reduced by the filters of its bands, which reach equally far."""
-    shape = image.shape[0] // ratio, image.shape[1] // ratio
-    before, after = filters[0].start, filters[0].stop - ratio
-    valid = 0
-
-    def compute(tile: Tile) -> Array:
-        own = tile.inner
-        part = Box(
-            own.top * ratio + before, own.bottom * ratio + after, own.left * ratio + before, own.right * ratio + after
-        )
-        bands = zip(read_beyond(image.read, part, image.shape), filters, strict=True)
-        reduced = np.stack([reduce(band, which, ratio) for band, which in bands]).astype(np.float32)
-        tile.advance(1.0)
-        return reduced
-
-    def write(box: Box, values: Array) -> None:
-        nonlocal valid
-        valid += int(np.count_nonzero(~np.isnan(values[0])))
-        output.write(box, values)
-
-    budget = int(_TILE_SHARE * working_bytes(context))
-    pixel_bytes = ratio * ratio * (4 * len(filters) + _SCRATCH)
-    tile = tile_shape(shape, REACH, pixel_bytes, budget, context.threads)
-    run_tiles(context, shape, tile, 0, compute, write, span)
-    if not valid:
-        raise UserError(f"{image.source} has no valid pixel to reduce; check its nodata value and mask.")
-    if output.clipped:
-        context.reporter.warning(
-            f"{output.clipped} values of {image.source} were outside the range of its data type and were clipped."
-        )

@@ -6,7 +6,8 @@ it works along rows and columns alike. Invalid pixels (NaN) take no part, and th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,13 +23,19 @@ Image = npt.NDArray[np.float32]
 REACH = 5
 #: Share of the fine pixels of a coarse pixel that have to be valid.
 ENOUGH = 0.5
+#: Reach of the Gaussian that blurs a box, in standard deviations.
+GAUSSIAN_REACH = 3.0
 
 
 class Filter(NamedTuple):
-    """Weights along a row, and the place of the first one from the first fine pixel of a coarse pixel."""
+    """Weights along a row, and the place of the first one from the first fine pixel of a coarse pixel.
+
+    ``own`` is the place of the first fine pixel that the coarse pixel covers, which is 0 if it sees its own place.
+    """
 
     weights: Floats
     start: int
+    own: int = 0
 
     @property
     def stop(self) -> int:
@@ -79,16 +86,66 @@ def box_filter(ratio: int) -> Filter:
     return Filter(np.full(ratio, 1 / ratio), 0)
 
 
-def reduce(part: Image, which: Filter, ratio: int) -> Floats:
+def spread_filter(ratio: int, sigma: float, shift: float) -> Filter:
+    """The mean of the fine pixels of a coarse pixel after a Gaussian blur (standard deviation in fine pixels).
+
+    The coarse pixel sees a place that lies ``shift`` fine pixels further on than its own.
+    """
+    centre = ratio / 2 + shift
+    reach = ratio / 2 + GAUSSIAN_REACH * sigma
+    places = np.arange(math.floor(centre - reach), math.ceil(centre + reach))
+    weights = point_spread(places + 0.5 - centre, ratio, sigma)
+    return Filter(weights / weights.sum(), int(places[0]), round(shift))
+
+
+def gaussian_filter(ratio: int, sigma: float, shift: float, widest: float = 0.0) -> Filter:
+    """A Gaussian (standard deviation in fine pixels) around a place ``shift`` fine pixels further on than a pixel's.
+
+    It is cut at four standard deviations: of itself, or of the ``widest`` of the Gaussians that are to reach alike.
+    """
+    centre = (ratio - 1) / 2 + shift
+    reach = max(4 * max(sigma, widest), ratio / 2 + 1)
+    places = np.arange(math.floor(centre - reach), math.ceil(centre + reach) + 1)
+    weights = np.exp(-0.5 * ((places - centre) / sigma) ** 2)
+    return Filter(weights / weights.sum(), int(places[0]), round(shift))
+
+
+def point_spread(away: Floats, width: float, sigma: float) -> Floats:
+    """What a coarse pixel sees of fine pixels whose centres lie so far away (fine pixels): a box blurred by a Gaussian.
+
+    ``width`` is that of the box and ``sigma`` the Gaussian's standard deviation (0: none), in fine pixels; the box is
+    integrated over every fine pixel.
+    """
+    half = width / 2
+    ends: Sequence[tuple[float, int]] = ((0.5 + half, 1), (0.5 - half, -1), (half - 0.5, -1), (-0.5 - half, 1))
+    total = sum((sign * _ramp(away + end, sigma) for end, sign in ends), np.zeros_like(away))
+    reached: Floats = np.where(np.abs(away) <= half + 0.5 + GAUSSIAN_REACH * sigma, np.maximum(total, 0.0), 0.0)
+    return reached
+
+
+def _ramp(x: Floats, sigma: float) -> Floats:
+    """max(x, 0) blurred by a Gaussian: the second integral of its density."""
+    if sigma == 0:
+        return np.maximum(x, 0.0)
+    from scipy.special import ndtr
+
+    smooth: Floats = x * ndtr(x / sigma) + sigma / math.sqrt(2 * math.pi) * np.exp(-0.5 * (x / sigma) ** 2)
+    return smooth
+
+
+def reduce(part: Image, which: Filter, ratio: int, across: Filter | None = None) -> Floats:
     """The coarse pixels (rows, columns) whose filter lies in a part of a band.
 
-    The part begins ``-which.start`` rows and columns before the first fine pixel of the first of them. NaN where less
-    than :data:`ENOUGH` of the fine pixels of a coarse pixel are valid.
+    The part begins ``-which.start`` rows and columns before the first fine pixel of the first of them. Where the filter
+    along the rows is another one, it is given as ``across``. NaN where less than :data:`ENOUGH` of the fine pixels of a
+    coarse pixel are valid.
     """
-    found = _filtered(part, which.weights, ratio)
+    across = across or which
+    found = _filtered(part, which.weights, ratio, across.weights)
     valid = ~np.isnan(part)
     if not valid.all():
-        rows, columns = (slice(-which.start, -which.start + ratio * count) for count in found.shape)
+        begins = (each.own - each.start for each in (which, across))
+        rows, columns = (slice(at, at + ratio * count) for at, count in zip(begins, found.shape, strict=True))
         own = valid[rows, columns].reshape(found.shape[0], ratio, found.shape[1], ratio)
         found[np.count_nonzero(own, axis=(1, 3)) < ENOUGH * ratio * ratio] = np.nan
     return found
@@ -96,7 +153,7 @@ def reduce(part: Image, which: Filter, ratio: int) -> Floats:
 
 def smooth(part: Image, weights: Floats) -> Floats:
     """A part of a band filtered by weights, less the margin of half of them on every side."""
-    return _filtered(part, weights, 1)
+    return _filtered(part, weights, 1, weights)
 
 
 def read_beyond(read: Callable[[Box], Image], box: Box, shape: tuple[int, int]) -> Image:
@@ -106,11 +163,11 @@ def read_beyond(read: Callable[[Box], Image], box: Box, shape: tuple[int, int]) 
     return np.pad(read(inside), ((0, 0), *beyond), "edge") if np.any(beyond) else read(inside)
 
 
-def _filtered(part: Image, weights: Floats, step: int) -> Floats:
+def _filtered(part: Image, weights: Floats, step: int, across: Floats) -> Floats:
     """Means by the weights of the valid pixels, ``step`` apart; NaN where there are none with a positive weight."""
     valid = ~np.isnan(part)
     sums, shares = (
-        _along(_along(values, weights, step).T.copy(), weights, step).T
+        _along(_along(values, weights, step).T.copy(), across, step).T
         for values in (np.where(valid, part, 0.0).astype(np.float64), valid.astype(np.float64))
     )
     return np.where(shares > 0, sums / np.where(shares > 0, shares, 1.0), np.nan)

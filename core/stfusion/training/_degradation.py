@@ -8,16 +8,14 @@ and columns alike, so that an image is degraded by two products with matrices.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from stfusion.networks._normalisation import Floats
+from stfusion.raster.resolution import GAUSSIAN_REACH, point_spread
 from stfusion.raster.source import Array
 
-#: Reach of the Gaussian, in standard deviations.
-_REACH = 3.0
 #: Share of the weight of a coarse pixel that has to lie on valid fine pixels.
 _ENOUGH = 0.5
 
@@ -70,7 +68,7 @@ class Sensor:
     def margin(self) -> int:
         """Fine pixels around a patch that its coarse pixels see, with whatever drift."""
         shift = max(map(abs, self.shift)) + RANGES.drift
-        return math.ceil(self.ratio * (2.5 + _REACH * self.blur + shift)) + 1
+        return math.ceil(self.ratio * (2.5 + GAUSSIAN_REACH * self.blur + shift)) + 1
 
     def see(self, image: Array, margin: int, drift: tuple[float, float] = (0.0, 0.0)) -> Floats:
         """An image (bands, rows, columns) as seen on the coarse lattice around its part without the margin.
@@ -121,9 +119,9 @@ class Sensor:
         first, count = self._span(size, margin, axis)
         centres = self.phase[axis] + (first + np.arange(count) + 0.5 + shift) * self.ratio
         sigma = self.blur * self.ratio
-        reach = self.ratio / 2 + _REACH * sigma + 0.5
+        reach = self.ratio / 2 + GAUSSIAN_REACH * sigma + 0.5
         near = np.floor(centres - reach).astype(int)[:, None] + np.arange(math.ceil(2 * reach) + 1)
-        shares = _overlap(near + 0.5 - centres[:, None], self.ratio, sigma)
+        shares = point_spread(near + 0.5 - centres[:, None], self.ratio, sigma)
         weights = np.zeros((count, size))
         inside = (near >= 0) & (near < size)
         weights[np.nonzero(inside)[0], near[inside]] = shares[inside]
@@ -154,25 +152,6 @@ def draw_sensor(rng: np.random.Generator, ratios: tuple[float, float], bands: in
         offset=tuple(rng.uniform(-RANGES.offset, RANGES.offset, bands)),
         noise=rng.uniform(*RANGES.noise),
     )
-
-
-def _overlap(away: Floats, width: float, sigma: float) -> Floats:
-    """The integral over a fine pixel, its centre so far away, of a box of this width blurred by a Gaussian."""
-    half = width / 2
-    ends: Sequence[tuple[float, int]] = ((0.5 + half, 1), (0.5 - half, -1), (half - 0.5, -1), (-0.5 - half, 1))
-    total = sum((sign * _ramp(away + end, sigma) for end, sign in ends), np.zeros_like(away))
-    reached: Floats = np.where(np.abs(away) <= half + 0.5 + _REACH * sigma, np.maximum(total, 0.0), 0.0)
-    return reached
-
-
-def _ramp(x: Floats, sigma: float) -> Floats:
-    """max(x, 0) blurred by a Gaussian: the second integral of its density."""
-    if sigma == 0:
-        return np.maximum(x, 0.0)
-    from scipy.special import ndtr
-
-    smooth: Floats = x * ndtr(x / sigma) + sigma / math.sqrt(2 * math.pi) * np.exp(-0.5 * (x / sigma) ** 2)
-    return smooth
 
 
 def _means(rows: Floats, image: Array | Floats, columns: Floats, enough: float) -> Floats:
