@@ -93,7 +93,7 @@ def spread_filter(ratio: int, sigma: float, shift: float) -> Filter:
     """
     centre = ratio / 2 + shift
     reach = ratio / 2 + GAUSSIAN_REACH * sigma
-    places = np.arange(math.floor(centre - reach), math.ceil(centre + reach))
+    places = np.arange(math.floor(centre - reach), math.ceil(centre + reach), dtype=np.float64)
     weights = point_spread(places + 0.5 - centre, ratio, sigma)
     return Filter(weights / weights.sum(), int(places[0]), round(shift))
 
