@@ -113,6 +113,12 @@ ZERO_SHOT = (
         minimum=0, maximum=100_000, advanced=False,
     ),
     Option(
+        "learn_at", "choice", "Resolution to learn at", "full",
+        "full: that of the images, where no truth is known; the image has to agree with both of them, as published. "
+        "reduced: both images are made coarser by their ratio, and the multispectral one is the truth. both: in turns.",
+        choices=("full", "reduced", "both"), advanced=False,
+    ),
+    Option(
         "size", "choice", "Size", "published",
         "published: as large as in the paper. small: fewer channels, about three times as fast.",
         choices=("published", "small"),

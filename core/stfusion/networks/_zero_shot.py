@@ -100,8 +100,8 @@ class ZeroShot(Sharpener):
         return self._mean((1 - found) * (found < most), batch.valid)
 
     def forward(self, part: str, batch: SharpeningBatch) -> dict[str, Tensor]:
-        """The losses of colours and of structure; the truth, where there is one, takes no part."""
-        return self.losses(self.predict(batch), batch)
+        """The losses of colours and of structure; where a truth is known, the mean absolute error."""
+        return self.losses(self.predict(batch), batch) if batch.truth is None else super().forward(part, batch)
 
     def losses(self, image: Tensor, batch: SharpeningBatch) -> dict[str, Tensor]:
         """The losses of an image, by name."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from stfusion.fusion._compile import compiled
 from stfusion.fusion._fuse import Tally
 from stfusion.pansharpening._scene import CoarsePatch, Patch
-from stfusion.raster.mtf import PANCHROMATIC, SENSORS
+from stfusion.raster.mtf import pan_gain_of
 from stfusion.raster.source import Array
 from stfusion.run import Context
 
@@ -82,5 +82,4 @@ def detail_of(patch: CoarsePatch, gains: tuple[float, ...], own: float) -> list[
 
 def pan_gain(context: Context) -> float:
     """The gain of the panchromatic band: the user's, that of the sensor, or the usual one."""
-    sensor = SENSORS.get(str(context.options["sensor"]))
-    return float(context.options["pan_gain"]) or (PANCHROMATIC if sensor is None else sensor.pan_gain)
+    return float(context.options["pan_gain"]) or pan_gain_of(str(context.options["sensor"]))

@@ -38,7 +38,8 @@ def open_scene(context: Context, cache_bytes: int, toolbox: bool = False, severa
     multispectral, pan = images["multispectral"], images["pan"]
     if len(pan.bands) != 1 and not several:
         raise UserError(
-            f"{pan} has {len(pan.bands)} bands; choose the panchromatic one with 'Bands of the panchromatic image'."
+            f"{pan} has {len(pan.bands)} bands; choose the panchromatic one with 'Bands of the panchromatic image', or "
+            "'Hypersharpening', which takes several."
         )
     check_values(context, images, "multispectral")
     if _run_alike(multispectral, pan):

@@ -101,6 +101,11 @@ def gains_of(sensor: str, text: str, bands: int) -> tuple[float, ...]:
     return found
 
 
+def pan_gain_of(sensor: str) -> float:
+    """The gain of a sensor's panchromatic band, the usual one where it is not known."""
+    return SENSORS[sensor].pan_gain if sensor in SENSORS else PANCHROMATIC
+
+
 def _gain(text: str) -> float:
     try:
         gain = float(text)

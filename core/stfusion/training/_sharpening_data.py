@@ -232,12 +232,11 @@ class SharpeningData:
         self, part: Part, item: int, box: Box, band: int | None, rng: np.random.Generator | None = None
     ) -> SharpeningSample | None:
         """A sample, varied by a generator; None where too much is invalid."""
-        images = part.source.read(item, box)
-        valid = np.isfinite(np.concatenate([images.truth, images.pan])).all(axis=0)
-        if np.count_nonzero(~valid) > MOST_INVALID * valid.size:
-            return None
         scaling, pan_scaling = self._scalings[part.source]
-        images = self._normalised(images, scaling, pan_scaling, valid)
+        found = normalised(part.source.read(item, box), scaling, pan_scaling)
+        if found is None:
+            return None
+        images, valid = found
         chosen = slice(None) if band is None else slice(band, band + 1)
         parts: list[Array] = [images.pan, images.expanded[chosen], images.multispectral[chosen], images.truth[chosen]]
         if rng is not None:
@@ -254,16 +253,20 @@ class SharpeningData:
         """One of the eight ways that a square lies; one alone where the images are displaced in a direction."""
         return orientation(rng) if self.grid == "gis" else _as_it_is
 
-    @staticmethod
-    def _normalised(
-        images: Images, scaling: Normalisation, pan_scaling: Normalisation, valid: npt.NDArray[np.bool_]
-    ) -> Images:
-        truth, expanded = scaling.apply(images.truth), scaling.apply(images.expanded)
-        pan = pan_scaling.apply(images.pan)
-        if not valid.all():
-            truth = np.where(valid, truth, expanded)
-            pan = np.where(valid, pan, np.median(pan[:, valid], axis=1)[:, None, None])
-        return Images(truth, pan, scaling.apply(images.multispectral), expanded)
+
+def normalised(
+    images: Images, scaling: Normalisation, pan_scaling: Normalisation
+) -> tuple[Images, npt.NDArray[np.bool_]] | None:
+    """Images normalised and without NaN, and where all were valid (rows, columns); None where too much was not."""
+    valid = np.isfinite(np.concatenate([images.truth, images.pan])).all(axis=0)
+    if np.count_nonzero(~valid) > MOST_INVALID * valid.size:
+        return None
+    truth, expanded = scaling.apply(images.truth), scaling.apply(images.expanded)
+    pan = pan_scaling.apply(images.pan)
+    if not valid.all():
+        truth = np.where(valid, truth, expanded)
+        pan = np.where(valid, pan, np.median(pan[:, valid], axis=1)[:, None, None])
+    return Images(truth, pan, scaling.apply(images.multispectral), expanded), valid
 
 
 def _as_it_is(image: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from stfusion.errors import UserError
 from stfusion.networks._network import Form, SharpeningNetwork, network_class
 from stfusion.pansharpening._opening import open_scene
-from stfusion.raster.mtf import MULTISPECTRAL, PANCHROMATIC, SENSORS, gains_of
+from stfusion.raster.mtf import MULTISPECTRAL, gains_of, pan_gain_of
 from stfusion.raster.source import Array
 from stfusion.run import Context
 from stfusion.training._landscapes import MOST_BANDS
@@ -80,8 +80,7 @@ def _sources(context: Context, memory: int) -> list[SharpeningSource]:
         sensor = str(options["sensor"])
         scene = open_scene(context, memory, several=True)
         gains = gains_of(sensor, str(options["gains"]), scene.bands)
-        pan_gain = SENSORS[sensor].pan_gain if sensor in SENSORS else PANCHROMATIC
-        found.append(ReducedScene("the scene", scene, gains, pan_gain))
+        found.append(ReducedScene("the scene", scene, gains, pan_gain_of(sensor)))
     if "dataset" in inputs:
         # Read by a package that only this needs.
         from stfusion.training._patches import Patches

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,12 +22,14 @@ from stfusion.networks._sharpen import fitted, sharpen
 from stfusion.networks._zero_shot import ZeroShot
 from stfusion.pansharpening._opening import open_scene
 from stfusion.pansharpening._scene import Scene
-from stfusion.raster.mtf import gains_of
+from stfusion.raster.mtf import gains_of, pan_gain_of
 from stfusion.raster.source import Array, Box
 from stfusion.run import Context
 from stfusion.training._rivals import Rivals
 from stfusion.training._samples import MOST_INVALID, stacked
 from stfusion.training._schedule import Settings
+from stfusion.training._sharpening_data import SharpeningSample, normalised
+from stfusion.training._sharpening_sources import ReducedScene
 from stfusion.training._work import Order
 from stfusion.training._work import run as run_training
 
@@ -86,12 +89,11 @@ def _order(context: Context, weights: str | None) -> Order:
     options = context.options
     size: Literal["published", "small"] = "small" if options["size"] == "small" else "published"
     form = start.card.form if start else Form(bands=1, size=size, target="image")
-    crop = int(options["crop"])
 
     def opened(context: Context, memory: int) -> SceneCrops:
         scene = open_scene(context, memory)
         stored = fitted(context, scene, kind(start.card.form), start) if start else None
-        return SceneCrops(context, scene, kind, crop, stored)
+        return SceneCrops(context, scene, kind, stored)
 
     settings = Settings(
         epochs=max(1, round(int(options["iterations"]) / _STEPS)), steps=_STEPS, batch=1, average=_AVERAGE,
@@ -143,25 +145,34 @@ class Crop:
         return {"Multispectral image, interpolated": self.expanded, "Prediction": prediction}
 
 
+#: What makes a crop, none where it is too much invalid.
+Maker = Callable[[np.random.Generator], Crop | SharpeningSample | None]
+
+
 class SceneCrops:
-    """Crops of a scene at full resolution, by chance to learn from, and some that it is judged by."""
+    """Crops of a scene, by chance to learn from, and some that it is judged by.
+
+    They are at full resolution or reduced by Wald's protocol, or in turns, and then judged at full resolution.
+    """
 
     pixels = ("multispectral", "panchromatic")
     grid: Literal["gis", "toolbox"] = "gis"
 
     def __init__(
-        self, context: Context, scene: Scene, kind: type[ZeroShot], crop: int, stored: Normalisation | None
+        self, context: Context, scene: Scene, kind: type[ZeroShot], stored: Normalisation | None
     ) -> None:
         self._scene, self._seed, self._ratio = scene, context.job.seed, scene.ratio
-        sides = [min(crop, side) // self._ratio * self._ratio for side in scene.shape]
-        self._rows, self._columns = sides
-        if min(sides) < 4 * self._ratio:
-            raise UserError(
-                f"{scene.pan} has {scene.shape[1]} x {scene.shape[0]} pixels that {scene.multispectral} shows too, "
-                "which is too little to learn from; give larger images."
-            )
-        sensor, gains = (str(context.options[name]) for name in ("sensor", "gains"))
+        sensor, gains, self._learn_at = (str(context.options[name]) for name in ("sensor", "gains", "learn_at"))
+        self._crop = int(context.options["crop"])
         self._gains = gains_of(sensor, gains, scene.bands)
+        self._reduced = ReducedScene("the scene", scene, self._gains, pan_gain_of(sensor))
+        for shape in [scene.shape] * (self._learn_at != "reduced") + [self._reduced.shape] * (self._learn_at != "full"):
+            if min(self._sides(shape)) < 4 * self._ratio:
+                raise UserError(
+                    f"{scene.pan} and {scene.multispectral} have {shape[1]} x {shape[0]} pixels in common at the "
+                    f"resolution to learn at, and {4 * self._ratio} x {4 * self._ratio} are needed; give larger "
+                    "images or crops, or choose another resolution."
+                )
         count = scene.bands
         if stored is None:
             own, pan = (from_samples([sample_of(image)], False, "stored") for image in (scene.multispectral, scene.pan))
@@ -169,10 +180,14 @@ class SceneCrops:
         self.normalisation = stored
         self._scalings = stored.bands(slice(count)), stored.bands(slice(count, None))
         self._judge = kind(self.formed(Form(target="image", size="small")))
-        self.validation = [crop for crop in (self._draw(1, number) for number in range(_HELD)) if crop is not None]
+        self._makers = {
+            "full": (self._full_crop,), "reduced": (self._reduced_crop,), "both": (self._full_crop, self._reduced_crop)
+        }[self._learn_at]
+        drawn = (self._draw(self._makers[0], 1, number) for number in range(_HELD))
+        self.validation = [crop for crop in drawn if crop is not None]
         if not self.validation:
             raise UserError(
-                f"In no part of {self._columns} x {self._rows} pixels do {scene.multispectral} and {scene.pan} have "
+                f"In no part of {self._crop} x {self._crop} pixels do {scene.multispectral} and {scene.pan} have "
                 "enough valid pixels to learn from; check nodata values and masks, or take a smaller 'Crop'."
             )
 
@@ -184,12 +199,17 @@ class SceneCrops:
     @property
     def patches(self) -> int:
         """Number of different crops side by side."""
-        return max(1, self._scene.shape[0] * self._scene.shape[1] // (self._rows * self._columns))
+        shape = self._reduced.shape if self._learn_at == "reduced" else self._scene.shape
+        return max(1, shape[0] * shape[1] // math.prod(self._sides(shape)))
 
     @property
     def words(self) -> str:
         """The scene in words."""
-        return f"{self._scene.multispectral} and {self._scene.pan}, without a truth"
+        how = {
+            "full": "without a truth", "reduced": "reduced by Wald's protocol",
+            "both": "without a truth, and reduced by Wald's protocol",
+        }
+        return f"{self._scene.multispectral} and {self._scene.pan}, {how[self._learn_at]}"
 
     def formed(self, form: Form) -> Form:
         """A form for the bands, the ratio and the sensor of the scene."""
@@ -201,32 +221,52 @@ class SceneCrops:
         return {"places": [{"name": name, "size": list(self._scene.shape)}], "training_patches": self.patches,
                 "validation_samples": len(self.validation), "form": asdict(self._judge.form)}
 
-    def draw(self, epoch: int, index: int) -> Crop:
+    def draw(self, epoch: int, index: int) -> Crop | SharpeningSample:
         """A crop to learn from: always the same one for an epoch and an index."""
-        return self._draw(0, epoch, index) or self.validation[0]
+        return self._draw(self._makers[index % len(self._makers)], 0, epoch, index) or self.validation[0]
 
-    def held(self, number: int) -> Crop:
+    def held(self, number: int) -> Crop | SharpeningSample:
         """A crop to judge by."""
         return self.validation[number]
 
-    def _draw(self, *key: int) -> Crop | None:
+    def _draw(self, make: Maker, *key: int) -> Crop | SharpeningSample | None:
+        """A crop of a kind; none where all that were looked at are too much invalid."""
         rng = np.random.default_rng([self._seed, *key])
-        rows, columns = self._scene.shape
-        for _ in range(_TRIES):
-            top, left = (
-                self._ratio * int(rng.integers((whole - side) // self._ratio + 1))
-                for whole, side in ((rows, self._rows), (columns, self._columns))
-            )
-            patch = self._scene.read(Box(top, top + self._rows, left, left + self._columns))
-            valid = np.ones((self._rows, self._columns), bool) if patch.valid is None else patch.valid
-            if np.count_nonzero(~valid) <= MOST_INVALID * valid.size:
-                break
-        else:
+        return next((crop for crop in (make(rng) for _ in range(_TRIES)) if crop is not None), None)
+
+    def _sides(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of a crop of an image: as many as wanted, or as there are."""
+        rows, columns = (min(self._crop, side) // self._ratio * self._ratio for side in shape)
+        return rows, columns
+
+    def _place(self, shape: tuple[int, int], rng: np.random.Generator) -> Box:
+        """A crop of an image anywhere that begins with a multispectral pixel."""
+        rows, columns = self._sides(shape)
+        top, left = (
+            self._ratio * int(rng.integers((whole - side) // self._ratio + 1))
+            for whole, side in zip(shape, (rows, columns), strict=True)
+        )
+        return Box(top, top + rows, left, left + columns)
+
+    def _full_crop(self, rng: np.random.Generator) -> Crop | None:
+        patch = self._scene.read(self._place(self._scene.shape, rng))
+        valid = np.ones(patch.box.shape, bool) if patch.valid is None else patch.valid
+        if np.count_nonzero(~valid) > MOST_INVALID * valid.size:
             return None
         own, pan = self._scalings
         return Crop(
             own, pan.apply(patch.pan[None]), own.apply(patch.expanded),
             own.apply(self._scene.nested(patch.box, 0, self._ratio)), valid, self._judge,
+        )
+
+    def _reduced_crop(self, rng: np.random.Generator) -> SharpeningSample | None:
+        own, pan = self._scalings
+        found = normalised(self._reduced.read(0, self._place(self._reduced.shape, rng)), own, pan)
+        if found is None:
+            return None
+        images, valid = found
+        return SharpeningSample(
+            own, pan, self.grid, self._ratio, images.pan, images.expanded, images.multispectral, images.truth, valid
         )
 
 
