@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class StfError(Exception):
@@ -31,6 +31,17 @@ class OutOfMemory(StfError):
 
     code = "memory"
     exit_code = 4
+
+
+class Incomplete(StfError):
+    """Some parts of the work failed and the others are done; what there is is written (exit code 5)."""
+
+    code = "incomplete"
+    exit_code = 5
+
+    def __init__(self, message: str, outputs: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.outputs = outputs
 
 
 class Cancelled(StfError):

@@ -42,6 +42,20 @@ def missing_folder(output: Path) -> UserError:
     return UserError(f"The folder '{output.parent}' of the output does not exist; create it or choose another.")
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder that may be there already.
+
+    Raises
+    ------
+    UserError
+        It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The folder '{folder}' cannot be made ({error.strerror}); choose another one.") from error
+
+
 @contextmanager
 def whole_folder(path: str, stop: Stop) -> Iterator[Path]:
     """A folder to fill, ``<path>.part``; it gets its name at the end, and is gone when the run fails or is stopped.

@@ -7,16 +7,17 @@ import shutil
 import signal
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from stfusion import device
 from stfusion.cost import cpu_seconds, peak_memory_mb
 from stfusion.declaration import Method, Scalar
 from stfusion.device import Device
-from stfusion.errors import Cancelled, EnvironmentFault, OutOfMemory, StfError
+from stfusion.errors import Cancelled, EnvironmentFault, Incomplete, OutOfMemory, StfError
 from stfusion.folder import check_outputs
 from stfusion.job import Job
 from stfusion.protocol import Reporter
@@ -123,10 +124,12 @@ class Context:
         return self.job.memory_mb * 2**20
 
 
-def run(job: Job, reporter: Reporter, stop: Stop | None = None) -> int:
-    """Run a job and return the exit code: 0 done, 2 data or options, 3 environment, 4 memory, 130 cancelled.
+def run(
+    job: Job, reporter: Reporter, stop: Stop | None = None, work: Callable[[Context], dict[str, Any]] | None = None
+) -> int:
+    """Run a job and return the exit code: 0 done, 2 data or options, 3 environment, 4 memory, 5 in part, 130 cancelled.
 
-    Every outcome is reported; nothing half-written stays behind.
+    Every outcome is reported; nothing half-written stays behind. ``work`` is done for the job instead of all of it.
     """
     context = Context(job, reporter, stop)
     try:
@@ -134,7 +137,10 @@ def run(job: Job, reporter: Reporter, stop: Stop | None = None) -> int:
         if context.device.fault:
             reporter.warning(f"The processor computes, since {context.device.fault}; 'Check engine' says more.")
         check_outputs(job)
-        outputs = job.declaration.load()(context)
+        outputs = (work or job.declaration.load())(context)
+    except Incomplete as error:
+        reporter.result(error.outputs)
+        return _fail(context, error)
     except StfError as error:
         return _fail(context, error)
     except MemoryError:

@@ -19,8 +19,8 @@ from matplotlib.image import imread
 
 from makers import FINE, Outcome, Said, read_raster, run_method, write_raster
 from measured import assess
-from stfusion import job, registry
-from stfusion.assessment import _alone, _compare, _judge, _plan, _thinned
+from stfusion import alone, job, registry
+from stfusion.assessment import _compare, _judge, _plan, _thinned
 from stfusion.assessment._measure import Terms
 from stfusion.assessment._metrics import METRICS
 from stfusion.assessment._report import verdict
@@ -396,9 +396,9 @@ def test_a_result_without_a_pixel_in_common_does_not_spoil_the_others(
     empty = write_raster(tmp_path / "empty.tif", np.where(np.isnan(truth), truth, np.nan).astype(np.float32))
     full = write_raster(tmp_path / "full.tif", truth)
 
-    def fake(order: Any, stop: Stop, hear: Any) -> _alone.Outcome:
+    def fake(order: Any, stop: Stop, hear: Any) -> alone.Outcome:
         Path(order.outputs["output"]).symlink_to(empty if order.method == "starfm" else full)
-        return _alone.Outcome(done=True)
+        return alone.Outcome(done=True)
 
     monkeypatch.setattr(_compare, "run_alone", fake)
     given = {role: scene[role] for role in ("fine", "coarse", "target", "reference")}

@@ -15,20 +15,19 @@ import numpy as np
 import pytest
 
 from makers import write_raster
-from stfusion import job
-from stfusion.assessment import _alone
+from stfusion import alone, job
 from stfusion.run import Stop
 
 
 def test_a_process_that_dies_is_a_failure_with_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_alone, "_work", _die)
+    monkeypatch.setattr(alone, "_work", _die)
     order = job.parse({"operation": "simulate", "method": "simulate", "outputs": {"output": str(tmp_path / "s")}})
-    outcome = _alone.run_alone(order, Stop(), lambda kind, fields: None)
+    outcome = alone.run_alone(order, Stop(), lambda kind, fields: None)
     assert not outcome.done
     assert outcome.error == "Its process ended with code 7 without saying why; memory may have run out."
 
 
-def _die(order: Any, connection: Any) -> None:
+def _die(connection: Any) -> None:
     os._exit(7)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from stfusion import __version__, environment
+from stfusion.alone import Outcome, run_alone
 from stfusion.assessment import _picture as picture
-from stfusion.assessment._alone import Outcome, run_alone
 from stfusion.assessment._judge import TRUTH, Survey, judge, survey
 from stfusion.assessment._measure import Terms
 from stfusion.assessment._metrics import METRICS, Assessment

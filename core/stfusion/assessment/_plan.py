@@ -105,8 +105,10 @@ def choose(text: str) -> list[Method]:
     return [known[name] for name in dict.fromkeys(names)] or list(known.values())
 
 
-def read_settings(text: str, methods: Sequence[Method]) -> dict[str, dict[str, Scalar]]:
+def read_settings(text: str, methods: Sequence[Method], title: str = _OPTIONS) -> dict[str, dict[str, Scalar]]:
     """The options that a text of the form ``option=value, method.option=value`` gives to every method.
+
+    Semicolons separate as well as commas. ``title`` is that of the text in errors.
 
     Raises
     ------
@@ -115,18 +117,18 @@ def read_settings(text: str, methods: Sequence[Method]) -> dict[str, dict[str, S
     """
     found: dict[str, dict[str, Scalar]] = {method.id: {} for method in methods}
     # A comma within a value, as in a list of bands, is not followed by another name and an equals sign.
-    for part in filter(None, re.split(r"\s*,\s*(?=[\w.]+\s*=)", text.strip())):
-        match = re.fullmatch(r"(?:(\w+)\.)?(\w+)\s*=\s*(.*?)\s*,?", part)
+    for part in filter(None, re.split(r"\s*[,;]\s*(?=[\w.]+\s*=)", text.strip())):
+        match = re.fullmatch(r"(?:(\w+)\.)?(\w+)\s*=\s*(.*?)\s*[,;]?", part)
         if match is None:
-            raise UserError(f"{_OPTIONS} has '{part}'; write option=value or method.option=value, separated by commas.")
+            raise UserError(f"{title} has '{part}'; write option=value or method.option=value, separated by commas.")
         name, option, value = match.groups()
         if name is not None and name not in found:
-            raise UserError(f"{_OPTIONS} names '{name}', which is not compared; choose from: {', '.join(found)}.")
+            raise UserError(f"{title} names '{name}', which is not compared; choose from: {', '.join(found)}.")
         meant = {method.id: _options(method) for method in methods if name in (None, method.id)}
         owners = {method: options[option] for method, options in meant.items() if option in options}
         if not owners:
             known = ", ".join(dict.fromkeys(chain.from_iterable(meant.values())))
-            raise UserError(f"{_OPTIONS} names '{option}', which is unknown; choose from: {known}.")
+            raise UserError(f"{title} names '{option}', which is unknown; choose from: {known}.")
         for method, declared in owners.items():
             found[method][option] = _value(declared, value)
     return found

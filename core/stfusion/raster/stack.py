@@ -20,6 +20,8 @@ from stfusion.raster.source import Source
 
 #: Endings of the raster files that are taken from a folder.
 RASTERS = (".tif", ".tiff", ".vrt", ".img", ".jp2", ".dat", ".bil", ".bip", ".bsq")
+#: The virtual raster of a whole stack, which a folder may have beside the images and which is none of them.
+STACK = "stack.vrt"
 #: How a date may be written, in words.
 _WRITTEN = "such as 20010711, 2001-07-11 or A2001192"
 #: Parts of a pattern of the user's own, and the digits that they stand for; other characters stand for themselves.
@@ -90,7 +92,8 @@ def files_of(sensor: str, layers: Input) -> list[str]:
     found: list[str] = []
     for path in (layers.path, *(layers.more or ())):
         if Path(path).is_dir():
-            inside = sorted(str(file) for file in Path(path).iterdir() if file.suffix.lower() in RASTERS)
+            files = [file for file in Path(path).iterdir() if file.suffix.lower() in RASTERS and file.name != STACK]
+            inside = sorted(map(str, files))
             if not inside:
                 raise UserError(
                     f"The folder '{path}' has no {sensor} layer; choose a folder with raster files "

@@ -36,6 +36,8 @@ class Plan:
 
     method: Method
     stacks: Stacks
+    rules: Rules
+    pairs: list[Pair]
     choices: list[Choice]
     remarks: list[str]
 
@@ -80,7 +82,7 @@ def make_plan(context: Context) -> Plan:
     if not pairs:
         raise UserError(_no_pair(stacks, rules))
     return Plan(
-        method, stacks, planner.plan(days, pairs, valid["fine"], valid["coarse"], rules),
+        method, stacks, rules, pairs, planner.plan(days, pairs, valid["fine"], valid["coarse"], rules),
         [*stacks.remarks, *_unused(valid, pairs, rules)],
     )
 

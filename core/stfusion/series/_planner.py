@@ -140,11 +140,14 @@ def _choose(
         return Choice(
             day, "skip", note=f"its coarse image is valid for {coarse[day]:.0%} and {rules.least_valid:.0%} are wanted"
         )
-    return _with_pairs(day, [pair for pair in pairs if pair.fine != day], rules)
+    return choose_pairs(day, [pair for pair in pairs if pair.fine != day], rules)
 
 
-def _with_pairs(day: date, others: Sequence[Pair], rules: Rules) -> Choice:
-    """The best pair of each side, or of either where one is enough; the best ones of one side at the ends."""
+def choose_pairs(day: date, others: Sequence[Pair], rules: Rules) -> Choice:
+    """From which pairs, all of other dates, a date is fused, or why it is not.
+
+    The best one of each side, or of either where one is enough; at the ends the best ones of one side.
+    """
     near = [pair for pair in others if not rules.reach or abs((pair.fine - day).days) <= rules.reach]
     ranked = sorted(near, key=lambda pair: (pair.cost(day), pair.fine))
     sides = [[p for p in ranked if p.fine < day], [p for p in ranked if p.fine > day]]

@@ -51,7 +51,7 @@ STACKS = (
 )
 
 WHICH_METHOD = Option(
-    "method", "choice", "Method", "starfm",
+    "method", "choice", "Method", "vipstf",
     "Fusion method; it decides how many pairs a date needs. Each has a page of its own.",
     choices=METHODS, advanced=False, positional=True,
 )

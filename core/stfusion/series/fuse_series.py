@@ -1,0 +1,76 @@
+"""Fuse a time series: every date of a stack of coarse images, from the few fine ones."""
+
+from __future__ import annotations
+
+from stfusion.declaration import Method, Option, Output, Result, Role
+from stfusion.fusion._shared import CLASS_MAP
+from stfusion.series._shared import GROUP, PLANNING, STACKS, WHICH_METHOD
+
+METHOD = Method(
+    id="fuse_series",
+    operation="series",
+    title="Fuse a time series",
+    group=GROUP,
+    summary="Predicts the fine image of every date that has a coarse one, from the pairs that suit it best.",
+    description=(
+        "Give it a few fine images and many coarse ones. The plan (see 'Plan a time series') is made and shown first; "
+        "then every date is fused, with any fusion method, several dates at a time as far as the memory limit goes. "
+        "The folder has a Cloud Optimized GeoTIFF for each date, a virtual stack of all, a STAC item collection, a "
+        "manifest and a report. A run that was stopped goes on where it was when it is started again with the same "
+        "settings; a date that fails does not stop the others and is named at the end. With the check, every fine "
+        "image is also predicted from the others and compared with the truth, beside the baselines."
+    ),
+    paper="",
+    doi="",
+    roles=(
+        *STACKS,
+        CLASS_MAP,
+        Role(
+            "weights", "Weights", "file", "",
+            "Checkpoint (*.safetensors) for a network; when empty, the weights that come with STF, for the networks "
+            "that have some.",
+            required=False, extension="safetensors",
+        ),
+    ),
+    options=(
+        WHICH_METHOD,
+        *PLANNING,
+        Option(
+            "options", "text", "Options of the method", "",
+            "Options that differ from the method's defaults, such as window=31; classes=5.", advanced=False,
+        ),
+        Option(
+            "check", "boolean", "Check by leaving fine images out", False,
+            "Predict every fine image from the others too, by the method and by the baselines, and report the errors.",
+            advanced=False,
+        ),
+        Option(
+            "uncertainty", "boolean", "Uncertainty", False,
+            "Write the uncertainty of every date as well, into the folder 'uncertainty', where the method gives one.",
+        ),
+        Option("name", "text", "Name of the files", "fused", "The files are called name_YYYYMMDD.tif."),
+        Option(
+            "processes", "integer", "Processes", 0,
+            "Dates that are fused at the same time at most; they share the threads and the memory limit. 0: one for "
+            "each thread, as far as the memory goes.",
+            minimum=0, maximum=1024,
+        ),
+    ),
+    outputs=(
+        Output(
+            "output", "folder_out", "Folder of the series",
+            "Folder that receives the images and what describes them. It has to be new or empty, or hold the same "
+            "series, which is then continued.",
+        ),
+    ),
+    results=(
+        Result("report", "html", "Report"),
+        Result("stack", "text", "Virtual stack"),
+        Result("fused", "number", "Dates fused"),
+        Result("kept", "number", "Dates kept"),
+        Result("skipped", "number", "Dates skipped"),
+        Result("failed", "number", "Dates failed"),
+    ),
+    run="stfusion.series._fuse_series:run",
+    tags=("time series", "fusion", "daily", "gap", "landsat", "modis", "sentinel", "viirs", "stac", "starfm"),
+)
