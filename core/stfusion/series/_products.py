@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from html import escape
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import rasterio
 from odc.geo.geobox import GeoBox
@@ -91,32 +91,24 @@ def virtual_stack(folder: Path, entries: Sequence[Entry]) -> str:
         profile, transform = first.profile, first.transform
         crs = first.crs.to_wkt() if first.crs else None
         scales, offsets, names = first.scales, first.offsets, first.descriptions
-    rows, columns = str(profile["height"]), str(profile["width"])
-    root = ElementTree.Element("VRTDataset", rasterXSize=columns, rasterYSize=rows)
+    size = f'xSize="{profile["width"]}" ySize="{profile["height"]}"'
+    whole = f'<SrcRect xOff="0" yOff="0" {size}/><DstRect xOff="0" yOff="0" {size}/>'
+    lines = [f'<VRTDataset rasterXSize="{profile["width"]}" rasterYSize="{profile["height"]}">']
     if crs:
-        ElementTree.SubElement(root, "SRS").text = crs
-    ElementTree.SubElement(root, "GeoTransform").text = ", ".join(map(repr, transform.to_gdal()))
-    number = 0
-    for entry in entries:
-        for index, name in enumerate(names):
-            number += 1
-            band = ElementTree.SubElement(
-                root, "VRTRasterBand", dataType=_TYPES[profile["dtype"]], band=str(number)
-            )
-            title = name or (f"band {index + 1}" if len(names) > 1 else "")
-            texts = {
-                "Description": f"{entry.day} {title}".rstrip(), "NoDataValue": repr(profile["nodata"]),
-                "Offset": repr(offsets[index]), "Scale": repr(scales[index]),
-            }
-            for tag, text in texts.items():
-                ElementTree.SubElement(band, tag).text = text
-            source = ElementTree.SubElement(band, "SimpleSource")
-            ElementTree.SubElement(source, "SourceFilename", relativeToVRT="1").text = entry.file
-            ElementTree.SubElement(source, "SourceBand").text = str(index + 1)
-            for tag in ("SrcRect", "DstRect"):
-                ElementTree.SubElement(source, tag, xOff="0", yOff="0", xSize=columns, ySize=rows)
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode") + "\n"
+        lines.append(f"<SRS>{escape(crs)}</SRS>")
+    lines.append(f"<GeoTransform>{', '.join(map(repr, transform.to_gdal()))}</GeoTransform>")
+    bands = [(entry, index) for entry in entries for index in range(len(names))]
+    for number, (entry, index) in enumerate(bands, 1):
+        title = names[index] or (f"band {index + 1}" if len(names) > 1 else "")
+        lines += [
+            f'<VRTRasterBand dataType="{_TYPES[profile["dtype"]]}" band="{number}">',
+            f"<Description>{escape(f'{entry.day} {title}'.rstrip())}</Description>",
+            f"<NoDataValue>{profile['nodata']!r}</NoDataValue>",
+            f"<Offset>{offsets[index]!r}</Offset><Scale>{scales[index]!r}</Scale>",
+            f'<SimpleSource><SourceFilename relativeToVRT="1">{escape(str(entry.file))}</SourceFilename>',
+            f"<SourceBand>{index + 1}</SourceBand>{whole}</SimpleSource></VRTRasterBand>",
+        ]
+    return "\n".join([*lines, "</VRTDataset>"]) + "\n"
 
 
 def item_collection(name: str, grid: GeoBox, entries: Sequence[Entry]) -> dict[str, Any]:
