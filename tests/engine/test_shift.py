@@ -201,7 +201,7 @@ def test_detail_is_as_wide_as_the_pixels_were(tmp_path):
 def test_windows_are_bounded_whatever_the_image(tmp_path):
     path = write_raster(tmp_path / "large.tif", np.zeros((900, 1200), np.uint8) + np.arange(1200, dtype=np.uint8) % 7)
     source = Source("Image", Input(path))
-    boxes = list(Windows.of(source, source, 3.0).boxes())
+    boxes = list(Windows.of(source, source, source.grid, 3.0).boxes())
     assert len(boxes) == 9
     assert {box.shape for box in boxes} == {(48, 48)}
     assert all(box.top >= 0 and box.bottom <= 900 and box.right <= 1200 for box in boxes)

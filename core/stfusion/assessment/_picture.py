@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,32 @@ def curve(
         axis.set_xlabel(label, fontsize=8)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.tick_params(labelsize=7)
+    return _png(figure)
+
+
+def timeline(
+    lines: Mapping[str, Sequence[tuple[date, float, bool]]], limit: float, label: str
+) -> bytes:
+    """A PNG with the course of values over dates, a line for each name, a limit, and marked dates in red.
+
+    A line has dates, values and whether the date is marked; unknown values (NaN) are left out.
+    """
+    figure = Figure((CHART_INCHES, 0.4 * CHART_INCHES), dpi=DOTS_PER_INCH, layout="constrained")
+    axis = figure.subplots()
+    for (name, points), shape in zip(lines.items(), "os^v", strict=False):
+        known = sorted(point for point in points if np.isfinite(point[1]))
+        days, values = np.array([point[0] for point in known], "datetime64[D]"), [point[1] for point in known]
+        (line,) = axis.plot(days, values, marker=shape, markersize=4, linewidth=0.8, label=name)
+        marked = np.array([point[2] for point in known], bool)
+        axis.plot(
+            days[marked], np.array(values)[marked], shape, markersize=9, color="crimson", fillstyle="none",
+            markeredgewidth=1.5, zorder=line.get_zorder() + 1,
+        )
+    axis.axhline(limit, color="0.5", linewidth=0.8, linestyle="--")
+    axis.set_ylabel(label, fontsize=9)
+    axis.tick_params(labelsize=8)
+    axis.grid(axis="y", color="0.92")
+    axis.legend(fontsize=8, frameon=False)
     return _png(figure)
 
 

@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 
 from stfusion.errors import UserError
 from stfusion.folder import whole_folder
-from stfusion.preparation._stack import names_for, opened
+from stfusion.preparation._stack import names_for, opened, spread
 from stfusion.preparation._windows import Measured, measure
 from stfusion.raster.output import Output, provenance
 from stfusion.raster.source import AlignedSource, Box, Source, align, pixel_ratio, relocated
@@ -81,7 +81,7 @@ def _open(context: Context) -> list[_Image]:
     images = [_Image(image, _nearest(image.date, references)) for image in opened(context, "images", "masks")]
     for image in images:
         if context.options["same_extent"]:
-            image.source = relocated(image.source, _spread(image.source, image.reference.grid))
+            image.source = relocated(image.source, spread(image.source, image.reference.grid))
         align(image.source, image.reference, "nearest")  # refuses what does not go together
         if context.options["shift"] != "no" and len(image.source.bands) != len(image.reference.bands):
             raise UserError(
@@ -96,12 +96,6 @@ def _nearest(day: date | None, references: Sequence[Source]) -> Source:
     """The reference that is nearest in time; the first one where dates are unknown."""
     known = [(abs((day - other.date).days), index) for index, other in enumerate(references) if day and other.date]
     return references[min(known)[1]] if known else references[0]
-
-
-def _spread(image: Source, grid: GeoBox) -> GeoBox:
-    """The grid of an image that covers all of another grid."""
-    sizes = [theirs / own for theirs, own in zip(grid.shape, image.shape, strict=True)]
-    return GeoBox(image.shape, grid.affine * Affine.scale(sizes[1], sizes[0]), grid.crs)
 
 
 def _measure(context: Context, images: Sequence[_Image]) -> None:

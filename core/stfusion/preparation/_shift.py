@@ -260,6 +260,8 @@ def _judge(
         reason = "the best match stands out too little from what chance gives"
     elif edge:
         reason = "the best match lies at the largest displacement that was searched"
+    elif max(error) > _NEAR:
+        reason = "the best match moves away when one of the windows is left out"
     elif agreement < _AGREEMENT:
         reason = f"only {agreement:.0%} of the windows and bands agree on the best match"
     sure = not reason

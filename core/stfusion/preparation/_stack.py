@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
 from stfusion.errors import UserError
 from stfusion.raster.source import Source
 from stfusion.raster.stack import dated, files_of, name_of
@@ -43,6 +46,12 @@ def _title(context: Context, role: str) -> str:
     """What one of the images of a role is called."""
     title = next(each.title for each in context.method.roles if each.id == role)
     return title.removesuffix("s")
+
+
+def spread(image: Source, grid: GeoBox) -> GeoBox:
+    """The grid of an image whose pixels cover all of another grid."""
+    sizes = [theirs / own for theirs, own in zip(grid.shape, image.shape, strict=True)]
+    return GeoBox(image.shape, grid.affine * Affine.scale(sizes[1], sizes[0]), grid.crs)
 
 
 def names_for(images: Sequence[Source], name: str) -> list[str]:

@@ -5,7 +5,7 @@ The windows are bounded in number and in size, whatever the images, and lie even
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from stfusion.preparation._shift import STEPS, Displacement, Floats, Part, displacement, seen
-from stfusion.raster.source import AlignedSource, Box, Source, pixel_ratio
+from stfusion.raster.source import AlignedSource, Array, Box, Source, pixel_ratio
 
 #: Windows along an axis, and the fewest pixels along an image that has as many of them; smaller ones have two.
 WINDOWS, _ENOUGH = 3, 48
@@ -67,18 +67,10 @@ class Windows:
     reach: int
 
     @classmethod
-    def of(cls, image: Source, reference: Source, largest: float) -> Windows:
-        """The windows for displacements up to ``largest`` pixels of the coarser image.
-
-        An image that was resampled to smaller pixels counts as having pixels as large as its detail.
-        """
-        width = max(detail(image), round(detail(reference) * max(pixel_ratio(reference.grid, image.grid))))
-        shape = image.shape[0] // width, image.shape[1] // width
-        grid = GeoBox(shape, image.grid.affine * Affine.scale(width), image.grid.crs) if width > 1 else image.grid
+    def of(cls, image: Source, reference: Source, grid: GeoBox, largest: float) -> Windows:
+        """The windows on a grid (:func:`comparable`), for displacements up to ``largest`` of its pixels."""
         reach = max(STEPS, round(largest * STEPS))
-        return cls(
-            AlignedSource(image, grid, "average"), _on_lattice(reference, grid, reach), grid, reach,
-        )
+        return cls(AlignedSource(image, grid, "average"), _on_lattice(reference, grid, reach), grid, reach)
 
     def boxes(self) -> Iterator[Box]:
         """The windows, square, row by row."""
@@ -97,11 +89,36 @@ class Windows:
             for own, other in zip(image, lattice, strict=True):
                 yield Part(number, own, seen(other))
 
+    def pixels(self, which: str) -> Array:
+        """The pixels of all windows (bands, pixels): of the "coarse" image, or of the "fine" one as it would see it."""
+        found = []
+        for box in self.boxes():
+            if which == "coarse":
+                found.append(self.image.read(box))
+                continue
+            lattice = self.reference.read(self._around(box))[:, self.reach :, self.reach :]
+            size = STEPS * box.shape[0]
+            found.append(np.stack([seen(band[:size, :size])[::STEPS, ::STEPS] for band in lattice]))
+        return np.concatenate([values.reshape(len(values), -1) for values in found], axis=1)
+
     def _around(self, box: Box) -> Box:
         """A window on the lattice of the reference, which begins ``reach`` steps before the image."""
         size = STEPS * box.shape[0] + 2 * self.reach
         top, left = STEPS * box.top, STEPS * box.left
         return Box(top, top + size, left, left + size)
+
+
+def comparable(images: Sequence[Source], reference: Source) -> GeoBox:
+    """The grid on which images are compared with a reference: that of the first one, as coarse as need be.
+
+    An image that was resampled to smaller pixels counts as having pixels as large as its detail; of several images,
+    the median counts.
+    """
+    first = images[0].grid
+    own = int(np.median([detail(image) for image in images]))
+    width = max(own, round(detail(reference) * max(pixel_ratio(reference.grid, first))))
+    shape = int(first.shape[0]) // width, int(first.shape[1]) // width
+    return GeoBox(shape, first.affine * Affine.scale(width), first.crs) if width > 1 else first
 
 
 def _on_lattice(reference: Source, grid: GeoBox, reach: int) -> AlignedSource:
@@ -131,7 +148,7 @@ class Measured:
 
 def measure(image: Source, reference: Source, largest: float) -> Measured:
     """How far an image has to be moved to lie on a reference, at most ``largest`` pixels of the coarser of the two."""
-    windows = Windows.of(image, reference, largest)
+    windows = Windows.of(image, reference, comparable([image], reference), largest)
     found = displacement(list(windows.parts()), windows.reach)
     ratio = float(np.mean(pixel_ratio(windows.grid, reference.grid)))
     return Measured(found, abs(windows.grid.affine.a / image.grid.affine.a), ratio)
