@@ -15,8 +15,8 @@ METHOD = Method(
         "Every fine image is compared with the coarse image nearest in time, at the coarse resolution and band by "
         "band: correlation, displacement with its confidence, bias, scale, and the share of valid pixels. Every coarse "
         "image is compared with those before and after it, so that a broken one is found where no fine image tells. "
-        "Dates whose images have too little in common are marked, with the reason and with which of the two images is to "
-        "blame. A displacement alone makes no date bad: it is reported, and 'Align images' mends it. One HTML page, "
+        "Dates whose images have too little in common are marked, with the reason and with which of the two images is "
+        "to blame. A displacement alone makes no date bad: it is reported, and 'Align images' mends it. One HTML page, "
         "and the numbers as CSV and JSON. Nothing needs a whole image in memory."
     ),
     paper=(
