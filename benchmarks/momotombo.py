@@ -6,6 +6,7 @@ Networks learn from the west and are judged on the east, which they never see.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -125,6 +126,7 @@ def scores(predicted: Path, truth: Path) -> dict[str, float]:
 
 def _assessed(predicted: Path, truth: Path, **bands: list[int]) -> dict[str, float]:
     report = predicted.with_name(f"{predicted.stem} {len(bands)}")
+    shutil.rmtree(report, ignore_errors=True)
     execute("assess_fusion", predicted=predicted, reference=truth, ratio=RATIO, output=report, **bands)
     whole = json.loads((report / "results.json").read_text(encoding="utf-8"))["whole"]
     return {name: float(whole[name]["mean"]) for name in ("ergas", "sam", "q2n", "scc") if name in whole}
