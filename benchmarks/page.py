@@ -12,6 +12,7 @@ from measure import ROOT
 from stfusion import environment, registry
 
 PAGE = ROOT / "docs" / "benchmarks.md"
+SHARPENING_PAGE = ROOT / "docs" / "pansharpening-benchmarks.md"
 
 Row = Mapping[str, Any]
 Rows = Mapping[str, Row]
@@ -72,7 +73,11 @@ within-class sum of squares of K-means is at most a hundredth above that of the 
 
 """
 
-SHARPENING = """## Pansharpening
+SHARPENING = """# Benchmarks of pansharpening
+
+Made by `make bench BENCH="--parts pansharpening"`, which anyone can run; it needs no data. The images are simulated by
+`benchmarks/pansharpening.py`, always the same, and what is compared took turns in one run; medians are given. Orfeo
+ToolBox is taken where its programs are on the path. How good the results are is in [results](pansharpening-results.md).
 
 On the same files, four bands in 16 bits at a ratio of 4; "Scene" is the panchromatic image. Both write GeoTIFF without
 compression (`--layout tiled` here), on one thread each where nothing else is said. "Work" is the large case less a tiny
@@ -97,9 +102,9 @@ FROM_SOURCE = (
 
 
 def write(rows: Mapping[str, Rows]) -> str:
-    """Write the page from all rows by part and name, and return it."""
+    """Write the pages of which there are rows, by part and name, and return them."""
     methods, growth = rows.get("methods", {}), list(rows.get("growth", {}).values())
-    parts = [HEAD, _machine()]
+    parts = []
     if methods:
         parts += [METHODS, _methods(methods.values())]
     if "peers" in rows:
@@ -112,12 +117,19 @@ def write(rows: Mapping[str, Rows]) -> str:
         parts += [_limits(rows["limits"])]
     if "classification" in rows:
         parts += [CLASSIFICATION, _classification(rows["classification"].values())]
-    if "pansharpening" in rows:
-        parts += [SHARPENING, *_sharpening(list(rows["pansharpening"].values()))]
     if "card" in rows:
         parts += [_card(list(rows["card"].values()))]
-    text = "".join(parts)
-    PAGE.write_text(text, encoding="utf-8")
+    sharpening = _sharpening(list(rows["pansharpening"].values())) if "pansharpening" in rows else ()
+    return _page(PAGE, HEAD, parts) + _page(SHARPENING_PAGE, SHARPENING, sharpening)
+
+
+def _page(path: Path, head: str, parts: Iterable[str]) -> str:
+    """Write a page with something below its head, and return it."""
+    below = "".join(parts)
+    if not below:
+        return ""
+    text = f"{head}{_machine()}{below}".rstrip() + "\n"
+    path.write_text(text, encoding="utf-8")
     return text
 
 

@@ -29,12 +29,8 @@ TRAINED = ROOT / "build" / "sharpening_weights"
 LOGS = ROOT / "docs" / "weights"
 #: What each is trained with; the seed is 0.
 RECIPES: dict[str, dict[str, Any]] = {
-    "pannet": {"epochs": 20},
-    "msdcnn": {"epochs": 20},
-    "fusionnet": {"epochs": 20},
-    "gppnn": {"epochs": 20},
-    "ddif": {"epochs": 30},
-    "ssdiff": {"epochs": 30},
+    **{name: {"epochs": 30, "learning_rate": 0.001} for name in ("pannet", "msdcnn", "fusionnet", "gppnn")},
+    **{name: {"epochs": 30} for name in ("ddif", "ssdiff")},
 }
 COMMON: dict[str, Any] = {"size": "small", "samples": 800}
 #: Steps of the diffusion models, as few as those of fusion do best with.
@@ -71,6 +67,7 @@ def ship(name: str) -> None:
     save(trial, checkpoint.build(), card, half=True)
     rivals, given, output = measure("east", RIVALS), reduced(WORK, "east"), TRAINED / f"{name}.tif"
     sharpen(name, given, output, weights=trial)
+    names = {BICUBIC: "interpolated", **{registry.methods()[each].title: each for each in (*RIVALS, name)}}
     found = {**rivals, title: scores(output, given["truth"])}
     for method, each in found.items():
         print(f"{method}: ERGAS {each['ergas']:.3f}, SAM {each['sam']:.3f}, Q2n {each['q2n']:.4f}")
@@ -79,8 +76,10 @@ def ship(name: str) -> None:
         return
     log = (TRAINED / f"{name}.training" / "history.csv").read_text(encoding="utf-8")
     (LOGS / f"{name}.csv").write_text(log, encoding="utf-8")
-    figures = {f"{method}, east": {measure: each[measure] for measure in ("ergas", "sam", "q2n")}
-               for method, each in found.items()}
+    figures = {
+        f"{names[method]}, east": {measure: each[measure] for measure in ("ergas", "sam", "q2n")}
+        for method, each in found.items()
+    }
     save(
         WEIGHTS_FOLDER / f"{name}.safetensors", checkpoint.build(),
         replace(card, figures={**card.figures, **figures}), half=True,
