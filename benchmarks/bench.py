@@ -2,8 +2,8 @@
 
 Every figure is of a whole process: its start, reading and writing included. Runs that are compared take turns. The rows
 are kept in ``build/bench/bench.json`` as soon as they are known, so that parts can be measured one after the other;
-``docs/benchmarks.md`` and ``docs/pansharpening-benchmarks.md`` are written from all rows that are there. Rows of another
-state of the engine are dropped.
+``docs/benchmarks.md`` and ``docs/pansharpening-benchmarks.md`` are written from all rows that are there. Rows of
+another state of the engine are dropped.
 """
 
 from __future__ import annotations
