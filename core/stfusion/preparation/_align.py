@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -15,15 +14,15 @@ from odc.geo.geobox import GeoBox
 
 from stfusion.errors import UserError
 from stfusion.folder import whole_folder
-from stfusion.preparation._stack import names_for, opened, spread
+from stfusion.preparation._stack import names_for, nearest, opened, spread
 from stfusion.preparation._windows import Measured, measure
-from stfusion.raster.output import Output, provenance
-from stfusion.raster.source import AlignedSource, Box, Source, align, pixel_ratio, relocated
-from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape, working_bytes
+from stfusion.preparation._written import write_image
+from stfusion.raster.source import AlignedSource, Source, align, pixel_ratio, relocated
+from stfusion.raster.tiles import bounded_gdal, working_bytes
 from stfusion.run import Context
 
-#: Shares of the working memory for GDAL's cache, for resampled blocks and for the tiles.
-_GDAL_SHARE, _CACHE_SHARE, _TILE_SHARE = 0.2, 0.1, 0.4
+#: Shares of the working memory for GDAL's cache and for resampled blocks.
+_GDAL_SHARE, _CACHE_SHARE = 0.2, 0.1
 #: Share of the progress after which the displacements are known.
 _MEASURED = 40.0
 
@@ -78,7 +77,7 @@ def _open(context: Context) -> list[_Image]:
                 f"{other} and {references[0]} have different grids, and references have the same; align one of them "
                 "to the other first."
             )
-    images = [_Image(image, _nearest(image.date, references)) for image in opened(context, "images", "masks")]
+    images = [_Image(image, nearest(image.date, references)) for image in opened(context, "images", "masks")]
     for image in images:
         if context.options["same_extent"]:
             image.source = relocated(image.source, spread(image.source, image.reference.grid))
@@ -90,12 +89,6 @@ def _open(context: Context) -> list[_Image]:
                 "together, or 'no' for 'Displacement'."
             )
     return images
-
-
-def _nearest(day: date | None, references: Sequence[Source]) -> Source:
-    """The reference that is nearest in time; the first one where dates are unknown."""
-    known = [(abs((day - other.date).days), index) for index, other in enumerate(references) if day and other.date]
-    return references[min(known)[1]] if known else references[0]
 
 
 def _measure(context: Context, images: Sequence[_Image]) -> None:
@@ -164,28 +157,9 @@ def _write(context: Context, image: _Image, path: Path, span: tuple[float, float
             image.source, GeoBox(grid.shape, grid.affine * Affine.translation(image.columns, image.rows), grid.crs)
         )
     target = _target(context, moved, image.reference)
-    working = working_bytes(context)
-    aligned = AlignedSource(moved, target, str(context.options["resampling"]), cache_bytes=int(_CACHE_SHARE * working))
-    shape = aligned.shape
-    tile = tile_shape(shape, 0, 12 * len(moved.bands), int(_TILE_SHARE * working), context.threads)
-    valid = 0
-
-    def compute(part: Tile) -> Any:
-        values = aligned.read(part.inner)
-        part.advance(1.0)
-        return values
-
-    with Output(str(path), moved, provenance(context, moved.date), context.stop, grid=target) as output:
-
-        def write(box: Box, values: Any) -> None:
-            nonlocal valid
-            valid += int(np.count_nonzero(~np.isnan(values[0])))
-            output.write(box, values)
-
-        run_tiles(context, shape, tile, 0, compute, write, span)
-        output.finish(context.threads)
-    if not valid:
-        context.reporter.warning(f"{moved} has no valid pixel on its new grid; check its nodata value and its mask.")
+    cache = int(_CACHE_SHARE * working_bytes(context))
+    aligned = AlignedSource(moved, target, str(context.options["resampling"]), cache_bytes=cache)
+    write_image(context, moved, target, aligned.read, path, span)
 
 
 def _target(context: Context, image: Source, reference: Source) -> GeoBox:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import PurePath
 
 from affine import Affine
@@ -52,6 +53,12 @@ def spread(image: Source, grid: GeoBox) -> GeoBox:
     """The grid of an image whose pixels cover all of another grid."""
     sizes = [theirs / own for theirs, own in zip(grid.shape, image.shape, strict=True)]
     return GeoBox(image.shape, grid.affine * Affine.scale(sizes[1], sizes[0]), grid.crs)
+
+
+def nearest(day: date | None, images: Sequence[Source]) -> Source:
+    """The image that is nearest in time; the first one where dates are unknown."""
+    known = [(abs((day - other.date).days), index) for index, other in enumerate(images) if day and other.date]
+    return images[min(known)[1]] if known else images[0]
 
 
 def names_for(images: Sequence[Source], name: str) -> list[str]:
