@@ -213,6 +213,7 @@ def test_viirs_of_salton_gets_the_radiometry_of_landsat(tmp_path):
     [
         ({"adjust": "histogram"}, "to those of a reference, and none is given"),
         ({"adjust": "stretch", "from_value": 1.0}, "are both 1; give a range"),
+        ({"adjust": "stretch", "low": 50.0, "high": 50.0}, "is 50 and .* 50; the first has to be smaller"),
         ({"adjust": "stretch", "images": ["flat_20200101.tif"]}, "does not vary .* so that no adjustment"),
         ({"adjust": "stretch", "images": ["empty_20200101.tif"]}, r"has 0 valid pixel\(s\), which is too few"),
         ({"adjust": "ols", "reference": ["two_20200101.tif"]}, r"1 band\(s\) and .* has 2; choose the bands"),

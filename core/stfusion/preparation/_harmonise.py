@@ -82,6 +82,9 @@ def _check(context: Context, images: Sequence[Source], references: Sequence[Sour
         raise UserError(
             f"'Lower end' and 'Upper end' are both {context.options['to_value']:g}; give a range to stretch to."
         )
+    low, high = (float(context.options[name]) for name in ("low", "high"))
+    if way == "stretch" and low >= high:
+        raise UserError(f"'Lower percentile' is {low:g} and 'Upper percentile' {high:g}; the first has to be smaller.")
     for other in (*images[1:], *(references if way != "no" else ())):
         if len(other.bands) != len(images[0].bands):
             raise UserError(

@@ -76,9 +76,9 @@ METHOD = Method(
             "Find one adjustment for all images of the stack. Otherwise each image gets its own, which takes away "
             "differences between the dates.",
         ),
-        Option("low", "number", "Lower percentile", 2.0, "Of 'stretch': the value that goes to the lower end.", 0, 49),
+        Option("low", "number", "Lower percentile", 2.0, "Of 'stretch': the value that goes to the lower end.", 0, 100),
         Option(
-            "high", "number", "Upper percentile", 98.0, "Of 'stretch': the value that goes to the upper end.", 51, 100
+            "high", "number", "Upper percentile", 98.0, "Of 'stretch': the value that goes to the upper end.", 0, 100
         ),
         Option("from_value", "number", "Lower end", 0.0, "Of 'stretch' without a reference: what the range begins at."),
         Option("to_value", "number", "Upper end", 1.0, "Of 'stretch' without a reference: what the range ends at."),
