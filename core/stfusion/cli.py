@@ -15,8 +15,10 @@ from stfusion import PROTOCOL, __version__, job, registry
 from stfusion.declaration import Method, Parameter
 from stfusion.errors import StfError, UserError
 from stfusion.protocol import JsonReporter, Reporter, SilentReporter, TextReporter
-from stfusion.run import Stop, run
+from stfusion.run import Context, Stop, run
 
+#: What is done for a job instead of all of it.
+Work = Callable[[Context], dict[str, Any]]
 #: New objects between two collections of garbage.
 _OBJECTS = 50_000
 
@@ -59,8 +61,31 @@ def _parser() -> argparse.ArgumentParser:
 
     runner = commands.add_parser("run", help="run a job.json")
     runner.add_argument("job", help="path of the job.json")
+    share = runner.add_mutually_exclusive_group()
+    share.add_argument("--part", metavar="K/N", help="run the K-th of N shares of the parts that 'plan' has listed, "
+                       "without those that are done")
+    share.add_argument("--cluster", metavar="ADDRESS", help="run the parts on the workers of a Dask scheduler, such as "
+                       "tcp://10.0.0.1:8786, and put the result together")
+    _add_sides(runner)
+    _add_roots(runner)
     _add_reporting(runner)
     runner.set_defaults(action=_run_job)
+
+    planner = commands.add_parser("plan", help="list the parts of a job, such as its dates or tiles, and write a "
+                                  "script for Slurm beside it")
+    planner.add_argument("job", help="path of the job.json")
+    _add_sides(planner)
+    planner.add_argument("--tasks", type=int, default=16, metavar="N", help="tasks of the Slurm array at most "
+                         "(default: 16)")
+    _add_roots(planner)
+    _add_reporting(planner)
+    planner.set_defaults(action=_plan_job)
+
+    merger = commands.add_parser("merge", help="put the result of a job together from its parts")
+    merger.add_argument("job", help="path of the job.json")
+    _add_roots(merger)
+    _add_reporting(merger)
+    merger.set_defaults(action=_merge_job)
 
     info = commands.add_parser("info", help="version, packages and methods of the engine")
     info.add_argument("--json", action="store_true", help="print as JSON")
@@ -70,6 +95,23 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="print as JSON")
     check.set_defaults(action=_check)
     return parser
+
+
+def _add_sides(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--side", type=int, default=2048, metavar="PIXELS", help="rows and columns of the windows in "
+                        "which a single fusion is made (default: 2048)")
+
+
+def _add_roots(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", action="append", default=[], type=_root, metavar="NAME=FOLDER", dest="roots",
+                        help="folder that {NAME} stands for at the begin of paths in the job; may be given again")
+
+
+def _root(text: str) -> tuple[str, str]:
+    name, equals, folder = text.partition("=")
+    if not (equals and name.isidentifier() and folder):
+        raise argparse.ArgumentTypeError(f"'{text}' is no root such as data=/mnt/data")
+    return name, folder
 
 
 def _add_method(parser: argparse.ArgumentParser, method: Method) -> None:
@@ -100,6 +142,7 @@ def _add_method(parser: argparse.ArgumentParser, method: Method) -> None:
                         f"(default: {job.Job.memory_mb})")
     parser.add_argument("--threads", type=int, default=0, help="threads (default: one for each core)")
     parser.add_argument("--export-job", metavar="FILE", help="write the job.json instead of running it")
+    _add_roots(parser)
     _add_reporting(parser)
     parser.set_defaults(action=_run_method, declaration=method)
 
@@ -141,13 +184,46 @@ def _run_method(options: argparse.Namespace) -> int:
 
 
 def _run_job(options: argparse.Namespace) -> int:
-    return _execute(options, lambda: job.load(options.job))
+    work: Work | None = None
+    if options.part:
+        work = _distribute("run_share", options.part)
+    elif options.cluster:
+        work = _distribute("run_on_cluster", options.cluster, options.side)
+    return _execute(options, lambda: job.load(options.job, dict(options.roots)), work)
+
+
+def _plan_job(options: argparse.Namespace) -> int:
+    def work(context: Context) -> dict[str, Any]:
+        from stfusion import distribute
+
+        roots = [f"{name}={folder}" for name, folder in options.roots]
+        return distribute.plan_job(context, Path(options.job), options.side, options.tasks, roots)
+
+    return _execute(options, lambda: job.load(options.job, dict(options.roots)), work)
+
+
+def _merge_job(options: argparse.Namespace) -> int:
+    return _execute(options, lambda: job.load(options.job, dict(options.roots)), _distribute("merge"))
+
+
+def _distribute(name: str, *values: Any) -> Work:
+    """A function of the module for several machines, which is imported when it is needed."""
+
+    def work(context: Context) -> dict[str, Any]:
+        from stfusion import distribute
+
+        found: dict[str, Any] = getattr(distribute, name)(context, *values)
+        return found
+
+    return work
 
 
 def _export(options: argparse.Namespace, plain: dict[str, Any]) -> int:
     reporter = _reporter(options)
     try:
-        text = job.parse(plain, Path.cwd()).to_json()
+        order = json.loads(job.parse(plain, Path.cwd()).to_json())
+        named = job.with_roots(order, lambda path: job.folded(path, dict(options.roots)))
+        text = json.dumps(named, indent=2) + "\n"
         Path(options.export_job).write_text(text, encoding="utf-8")
     except StfError as error:
         return _report(reporter, error)
@@ -159,7 +235,7 @@ def _export(options: argparse.Namespace, plain: dict[str, Any]) -> int:
     return 0
 
 
-def _execute(options: argparse.Namespace, make: Callable[[], job.Job]) -> int:
+def _execute(options: argparse.Namespace, make: Callable[[], job.Job], work: Work | None = None) -> int:
     reporter = _reporter(options)
     stop = Stop()
     stop.on_signals()
@@ -169,7 +245,7 @@ def _execute(options: argparse.Namespace, make: Callable[[], job.Job]) -> int:
         order = make()
     except StfError as error:
         return _report(reporter, error)
-    return run(order, reporter, stop)
+    return run(order, reporter, stop, work)
 
 
 def _report(reporter: Reporter, error: StfError) -> int:

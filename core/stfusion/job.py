@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ class Job:
     """A complete order to the engine.
 
     ``memory_mb`` bounds the engine's memory, ``threads`` its threads (0: all cores), ``device`` is "auto" or "cpu".
+    ``window`` is the part of a fusion's result to make: its first row and the one after its last, the same of columns.
     """
 
     operation: str
@@ -58,6 +60,7 @@ class Job:
     device: str = "auto"
     memory_mb: int = 2048
     threads: int = 0
+    window: tuple[int, int, int, int] | None = None
     schema: int = SCHEMA
 
     @property
@@ -69,11 +72,15 @@ class Job:
         """The job as the text of a ``job.json``, without the values that were not given."""
         plain = asdict(self)
         plain["inputs"] = {role: given.plain() for role, given in self.inputs.items()}
+        if self.window is None:
+            del plain["window"]
         return json.dumps(plain, indent=2) + "\n"
 
 
-def load(path: str | Path) -> Job:
+def load(path: str | Path, roots: Mapping[str, str] | None = None) -> Job:
     """Read and check a ``job.json``; relative paths in it are relative to its folder.
+
+    ``roots`` are folders by name: a path such as ``{data}/fine.tif`` begins with one.
 
     Raises
     ------
@@ -88,7 +95,46 @@ def load(path: str | Path) -> Job:
         raise UserError(f"The job '{path}' is not valid JSON ({error}); export it again.") from error
     if not isinstance(plain, dict):
         raise UserError(f"The job '{path}' is not a JSON object; export it again.")
-    return parse(plain, Path(path).resolve().parent)
+    return parse(with_roots(plain, lambda text: _rooted(text, roots or {})), Path(path).resolve().parent)
+
+
+def with_roots(plain: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    """A plain job with its paths changed."""
+
+    def changed(value: Any) -> Any:
+        return [change(str(path)) for path in value] if isinstance(value, list | tuple) else change(str(value))
+
+    found = dict(plain)
+    if isinstance(plain.get("inputs"), dict):
+        found["inputs"] = {
+            role: {key: changed(value) if key in ("path", "mask") and value else value for key, value in image.items()}
+            if isinstance(image, dict) else image
+            for role, image in plain["inputs"].items()
+        }
+    if isinstance(plain.get("outputs"), dict):
+        found["outputs"] = {name: changed(value) if value else value for name, value in plain["outputs"].items()}
+    return found
+
+
+def _rooted(text: str, roots: Mapping[str, str]) -> str:
+    """A path with its named root put in."""
+    match = re.match(r"\{(\w+)\}", text)
+    if match is None:
+        return text
+    if match[1] not in roots:
+        name = match[1]
+        raise UserError(f"The path '{text}' has the root '{name}', which is not given; add --root {name}=FOLDER.")
+    return roots[match[1]].rstrip("/\\") + text[match.end():]
+
+
+def folded(text: str, roots: Mapping[str, str]) -> str:
+    """A path under a named root, with the name in place of the root's folder."""
+    for name, folder in roots.items():
+        begin = str(Path(folder).absolute()) if "://" not in folder and not folder.startswith("/vsi") else folder
+        begin = begin.rstrip("/\\")
+        if text == begin or text.startswith((f"{begin}/", f"{begin}\\")):
+            return f"{{{name}}}{text[len(begin):]}"
+    return text
 
 
 def parse(plain: Mapping[str, Any], folder: Path | None = None) -> Job:
@@ -99,8 +145,7 @@ def parse(plain: Mapping[str, Any], folder: Path | None = None) -> Job:
     UserError
         A value is unknown, missing, of the wrong kind or out of range; the sentence names it and its range.
     """
-    known = {"operation", "method", "outputs", "inputs", "options", "seed", "device", "memory_mb", "threads", "schema"}
-    _refuse_unknown("The job", plain, known)
+    _refuse_unknown("The job", plain, {each.name for each in fields(Job)})
     if plain.get("schema", SCHEMA) != SCHEMA:
         raise UserError(
             f"The job has schema {plain['schema']} and this engine reads schema {SCHEMA}; "
@@ -120,6 +165,7 @@ def parse(plain: Mapping[str, Any], folder: Path | None = None) -> Job:
         device=_device(plain.get("device", "auto")),
         memory_mb=_whole("memory_mb", plain.get("memory_mb", Job.memory_mb), 256),
         threads=_whole("threads", plain.get("threads", 0), 0),
+        window=_window(method, plain.get("window")),
     )
 
 
@@ -133,6 +179,20 @@ def _whole(name: str, value: object, minimum: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
         raise UserError(f"The job's '{name}' is {value!r}; it has to be a whole number of at least {minimum}.")
     return value
+
+
+def _window(method: Method, value: object) -> tuple[int, int, int, int] | None:
+    if value is None:
+        return None
+    if method.operation != "fuse":
+        raise UserError(f"The job has a 'window', which {method.title} cannot use; only fusions are made in parts.")
+    if isinstance(value, list | tuple) and len(value) == 4 and all(type(n) is int and n >= 0 for n in value):
+        top, bottom, left, right = value
+        if top < bottom and left < right:
+            return top, bottom, left, right
+    raise UserError(
+        f"The job's 'window' is {value!r}; it has to be the first row, the one after the last, and the same of columns."
+    )
 
 
 def _device(value: object) -> str:

@@ -42,6 +42,7 @@ def test_pip_install_gives_the_command(tmp_path: Path) -> None:
     requirements = (next(target.glob("stfusion-*.dist-info")) / "METADATA").read_text(encoding="utf-8")
     assert "Requires-Dist: rasterio" in requirements
     assert "Provides-Extra: networks" in requirements
+    assert "Provides-Extra: cluster" in requirements
     assert (target / "stfusion" / "py.typed").exists()
     weights = Path("stfusion", "networks", "weights")
     assert {file.name for file in (target / weights).iterdir()} == {f.name for f in (ROOT / "core" / weights).iterdir()}

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from stfusion.fusion._scene import Patch, Scene, open_scene
+from stfusion.fusion._scene import Patch, Scene, open_scene, window_of
 from stfusion.protocol import Reporter
 from stfusion.raster.output import Output, provenance
-from stfusion.raster.source import Array
+from stfusion.raster.source import Array, Box
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape
 from stfusion.run import Context
 
@@ -69,10 +69,11 @@ def fuse(context: Context, prepare: Callable[[Scene, Context], Model]) -> dict[s
         scene = open_scene(context, int(_CACHE_SHARE * working))
         context.reporter.stage("Statistics of the whole scene", 2, 4)
         model = prepare(scene, context)
-        tile = tile_shape(scene.shape, model.halo, model.pixel_bytes, int(_TILE_SHARE * working), context.threads)
+        window = window_of(context, scene)
+        tile = tile_shape(window.shape, model.halo, model.pixel_bytes, int(_TILE_SHARE * working), context.threads)
         tags = provenance(context, scene.target.source.date)
-        with Output(context.job.outputs["output"], scene.reference, tags, context.stop) as output:
-            _predict(context, scene, model, tile, output)
+        with Output(context.job.outputs["output"], scene.reference, tags, context.stop, window=window) as output:
+            _predict(context, scene, model, tile, window, output)
             context.reporter.stage("Writing the Cloud Optimized GeoTIFF", 4, 4)
             output.finish(context.threads)
     result: dict[str, Any] = {"output": str(output.path)}
@@ -81,7 +82,9 @@ def fuse(context: Context, prepare: Callable[[Scene, Context], Model]) -> dict[s
     return result
 
 
-def _predict(context: Context, scene: Scene, model: Model, tile: tuple[int, int], output: Output) -> None:
+def _predict(
+    context: Context, scene: Scene, model: Model, tile: tuple[int, int], window: Box, output: Output
+) -> None:
     context.reporter.stage("Fusing", 3, 4)
     context.reporter.progress(_PREDICTION[0])
     tally = Tally()
@@ -91,6 +94,6 @@ def _predict(context: Context, scene: Scene, model: Model, tile: tuple[int, int]
         tally.add("nodata", int(np.count_nonzero(np.isnan(values))))
         return values
 
-    run_tiles(context, scene.shape, tile, model.halo, compute, output.write, _PREDICTION)
+    run_tiles(context, scene.shape, tile, model.halo, compute, output.write, _PREDICTION, window)
     tally.add("clipped", output.clipped)
     tally.report(context.reporter, model.notes, scene.shape[0] * scene.shape[1] * scene.bands)

@@ -82,7 +82,9 @@ class Strip:
         """The image (bands, rows, columns) down to a row, and where it lies; the strip moves on to that row."""
         count = bottom - self._top
         box = Box(self._top, bottom, 0, self._shape[1])
-        image: Array = self._sums[:, :count] / self._weights[:count]
+        # No patch lies where nothing was asked for.
+        with np.errstate(invalid="ignore"):
+            image: Array = self._sums[:, :count] / self._weights[:count]
         for buffer in (self._sums, self._weights):
             rest = buffer.shape[-2] - count
             buffer[..., :rest, :] = buffer[..., count:, :].copy()

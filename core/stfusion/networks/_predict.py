@@ -199,12 +199,12 @@ def layout_that_fits(context: Context, network: Network, budget: int, smaller: i
 
 
 def mosaic(
-    predictor: Predictor, reader: Reader, layout: Layout, drawing: Drawing
+    predictor: Predictor, reader: Reader, layout: Layout, drawing: Drawing, window: Box | None = None
 ) -> Iterator[tuple[Box, Array, Array | None]]:
     """The fused image from the top down: where rows lie, and their values (bands, rows, columns), NaN where unknown.
 
     With several samples the values are the mean, and the third part is the standard deviation; both in the unit of
-    the images.
+    the images. Where a ``window`` is given, only what lies in it is known to be right.
 
     Raises
     ------
@@ -216,7 +216,8 @@ def mosaic(
     strip = Strip(moments * reader.bands + 1, reader.shape, layout)
     with ThreadPoolExecutor(1) as pool:
         for number, line in enumerate(lines):
-            for inputs in _read_ahead(pool, reader, line, predictor.patches(reader.bands)):
+            needed = line if window is None else [box for box in line if min(box.common(window).shape) > 0]
+            for inputs in _read_ahead(pool, reader, needed, predictor.patches(reader.bands)):
                 for one, values in zip(inputs, _moments(predictor, inputs, reader.bands, drawing), strict=True):
                     strip.add(one.box, np.concatenate([values, one.known[None]]))
             bottom = reader.shape[0] if number + 1 == len(lines) else lines[number + 1][0].top + layout.margin
@@ -234,7 +235,7 @@ def _read_ahead(
     def read(boxes: Sequence[Box]) -> list[Inputs]:
         return [inputs for inputs in map(reader.read, boxes) if inputs is not None]
 
-    groups = [line[first : first + count] for first in range(0, len(line), count)]
+    groups = [line[first : first + count] for first in range(0, len(line), count)] or [[]]
     ahead = pool.submit(read, groups[0])
     for group in [*groups[1:], []]:
         inputs, ahead = ahead.result(), pool.submit(read, group)

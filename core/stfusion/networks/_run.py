@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from stfusion.fusion._scene import Scene, open_scene
+from stfusion.fusion._scene import Scene, open_scene, window_of
 from stfusion.networks._checkpoint import Checkpoint
 from stfusion.networks._inputs import FusionReader
 from stfusion.networks._network import FusionNetwork
@@ -34,14 +34,17 @@ def run(context: Context) -> dict[str, Any]:
         scaling = _scaling(context, checkpoint, network, scene, [*fine, *coarse])
         reader = FusionReader(scene, fine, coarse, scaling)
         tags = provenance(context, scene.target.source.date) | {"STF_CHECKPOINT": checkpoint.path.name}
+        window = window_of(context, scene)
         with ExitStack() as files:
             outputs = {
-                name: files.enter_context(Output(path, scene.reference, tags, context.stop, _content(name, scene)))
+                name: files.enter_context(
+                    Output(path, scene.reference, tags, context.stop, _content(name, scene), window=window)
+                )
                 for name, path in context.job.outputs.items() if name in ("output", "uncertainty")
             }
             drawing = drawing_of(context, network, checkpoint.card.steps, "uncertainty" in outputs)
             context.reporter.stage("Fusing", 2, 3)
-            predict(context, network, reader, drawing, outputs, working)
+            predict(context, network, reader, drawing, outputs, working, window=window)
             context.reporter.stage("Writing the Cloud Optimized GeoTIFF", 3, 3)
             for output in outputs.values():
                 output.finish(context.threads)

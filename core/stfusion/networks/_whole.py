@@ -16,6 +16,7 @@ from stfusion.networks._network import Layout, Network, Sampler
 from stfusion.networks._predict import Drawing, Meter, Predictor, TooLarge, layout_that_fits, mosaic
 from stfusion.networks._shared import NETWORKS, shipped
 from stfusion.raster.output import Output
+from stfusion.raster.source import Box
 from stfusion.run import Context
 
 #: Share of the working memory for patches, what torch and its libraries take, and the progress at begin and end.
@@ -53,20 +54,21 @@ def checkpoint_of(context: Context, training: str, others: str = "'Fuse with a t
 
 def predict(
     context: Context, network: Network, reader: Reader, drawing: Drawing, outputs: dict[str, Output], working: int,
-    begin: float = 0.0,
+    begin: float = 0.0, window: Box | None = None,
 ) -> None:
-    """Predict the whole image and write it; where a patch does not fit into the memory, again with smaller ones.
+    """Predict the image, or a window, and write it; where a patch does not fit into memory, again with smaller ones.
 
     ``working`` are the bytes of memory to work with, ``begin`` is the progress at the begin.
     """
     budget = int(_PATCH_SHARE * working) - _TORCH_BYTES
     device, smaller = _device.find(context), 0
+    window = window or Box(0, reader.shape[0], 0, reader.shape[1])
     while True:
         layout = layout_that_fits(context, network, budget, smaller)
         meter = Meter(context, _calls(network, reader, layout, drawing), max(begin, _PREDICTION[0]), _PREDICTION[1])
         predictor = Predictor(network, device, meter.advance, int(context.options["batch"]))
         try:
-            _write(context, predictor, reader, layout, drawing, outputs)
+            _write(context, predictor, reader, layout, drawing, window, outputs)
         except TooLarge:
             smaller += 1
         else:
@@ -119,18 +121,22 @@ def _calls(network: Network, reader: Reader, layout: Layout, drawing: Drawing) -
 
 
 def _write(
-    context: Context, predictor: Predictor, reader: Reader, layout: Layout, drawing: Drawing,
+    context: Context, predictor: Predictor, reader: Reader, layout: Layout, drawing: Drawing, window: Box,
     outputs: dict[str, Output],
 ) -> None:
     unknown = outputs["output"].clipped = 0
-    for box, values, spread in mosaic(predictor, reader, layout, drawing):
-        outputs["output"].write(box, values)
+    for box, values, spread in mosaic(predictor, reader, layout, drawing, window):
+        own = box.common(window)
+        if min(own.shape) <= 0:
+            continue
+        part = (slice(None), *own.within(box))
+        outputs["output"].write(own, values[part])
         if spread is not None and "uncertainty" in outputs:
-            outputs["uncertainty"].write(box, spread)
-        unknown += int(np.count_nonzero(np.isnan(values)))
+            outputs["uncertainty"].write(own, spread[part])
+        unknown += int(np.count_nonzero(np.isnan(values[part])))
     for note in predictor.notes:
         context.reporter.log(note)
-    total = reader.shape[0] * reader.shape[1] * reader.bands
+    total = window.shape[0] * window.shape[1] * reader.bands
     if unknown:
         say = context.reporter.log if unknown < total else context.reporter.warning
         say(f"{unknown} of {total} values ({unknown / total:.2%}) have no data, since an input has none there.")

@@ -20,6 +20,7 @@ from odc.geo.geobox import GeoBox
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.shutil import copy as copy_raster
+from rasterio.windows import Window
 
 from stfusion import __version__
 from stfusion.errors import UserError
@@ -122,8 +123,9 @@ class Content:
 class Output:
     """A raster being written next to its final path, in the folder ``<path>.part``.
 
-    It has the grid and the content of the image that it is ``like``, where none are given. Use as a context manager;
-    :meth:`finish` makes the Cloud Optimized GeoTIFF and gives it its name. Left without it, nothing stays behind.
+    It has the grid and the content of the image that it is ``like``, where none are given; with a ``window``, that part
+    of the grid alone, while places are counted in the whole one. Use as a context manager; :meth:`finish` makes the
+    Cloud Optimized GeoTIFF and gives it its name. Left without it, nothing stays behind.
 
     Raises
     ------
@@ -133,10 +135,12 @@ class Output:
 
     def __init__(
         self, path: str, like: Source, tags: Mapping[str, str], stop: Stop, content: Content | None = None,
-        grid: GeoBox | None = None,
+        grid: GeoBox | None = None, window: Box | None = None,
     ) -> None:
         self.path = Path(path)
-        self._grid = grid or like.grid
+        whole = grid or like.grid
+        self._window = window or Box(0, int(whole.shape[0]), 0, int(whole.shape[1]))
+        self._grid = whole[self._window.top : self._window.bottom, self._window.left : self._window.right]
         self._content = content or Content.like(like)
         self.encoding = self._content.encoding
         self.clipped = 0
@@ -215,9 +219,10 @@ class Output:
 
     def write_stored(self, box: Box, stored: npt.NDArray[Any]) -> None:
         """Write a window of values (bands, rows, columns) as they are stored."""
+        place = Window(box.left - self._window.left, box.top - self._window.top, box.shape[1], box.shape[0])
         with self._lock:
             try:
-                self._tiles.write(stored, window=box.window)
+                self._tiles.write(stored, window=place)
             except (RasterioError, CPLE_BaseError) as error:
                 raise self._full(error) from error
 

@@ -65,6 +65,15 @@ class Box:
             slice(self.left - outer.left, self.right - outer.left),
         )
 
+    def common(self, other: Box) -> Box:
+        """What two windows share; where they share nothing, a side of it is not positive."""
+        return Box(
+            max(self.top, other.top),
+            min(self.bottom, other.bottom),
+            max(self.left, other.left),
+            min(self.right, other.right),
+        )
+
     def grown(self, halo: int, shape: tuple[int, int]) -> Box:
         """The window with ``halo`` more pixels on every side, cut at an image of this shape."""
         return Box(

@@ -113,11 +113,14 @@ def tile_shape(shape: tuple[int, int], halo: int, pixel_bytes: int, budget: int,
     return rows, columns
 
 
-def tiles(shape: tuple[int, int], tile: tuple[int, int], halo: int) -> Iterator[tuple[Box, Box]]:
-    """The inner and outer boxes of the tiles of an image, row by row."""
-    for top in range(0, shape[0], tile[0]):
-        for left in range(0, shape[1], tile[1]):
-            inner = Box(top, min(top + tile[0], shape[0]), left, min(left + tile[1], shape[1]))
+def tiles(
+    shape: tuple[int, int], tile: tuple[int, int], halo: int, window: Box | None = None
+) -> Iterator[tuple[Box, Box]]:
+    """The inner and outer boxes of the tiles of an image, or of a window of it, row by row."""
+    area = window or Box(0, shape[0], 0, shape[1])
+    for top in range(area.top, area.bottom, tile[0]):
+        for left in range(area.left, area.right, tile[1]):
+            inner = Box(top, min(top + tile[0], area.bottom), left, min(left + tile[1], area.right))
             yield inner, inner.grown(halo, shape)
 
 
@@ -154,15 +157,17 @@ def run_tiles(
     compute: Callable[[Tile], Result],
     write: Callable[[Box, Result], None],
     span: tuple[float, float] = (0.0, 100.0),
+    window: Box | None = None,
 ) -> None:
-    """Compute every tile, as many at a time as there are threads, and write the results in order.
+    """Compute every tile (of a window), as many at a time as there are threads, and write the results in order.
 
     ``compute`` gets a tile and returns what belongs to its inner box, mostly an image (bands, rows, columns); it runs
     in several threads at once.
     The result must not depend on the tile: only on the pixels within ``halo`` of each pixel. ``span`` is the progress
     at the begin and the end.
     """
-    progress = _Progress(context, shape[0] * shape[1], *span)
+    rows, columns = window.shape if window else shape
+    progress = _Progress(context, rows * columns, *span)
 
     def work(part: Tile) -> Result:
         try:
@@ -175,7 +180,7 @@ def run_tiles(
     pending: deque[tuple[Box, Future[Result]]] = deque()
     with ThreadPoolExecutor(context.threads) as pool:
         try:
-            for inner, outer in tiles(shape, tile, halo):
+            for inner, outer in tiles(shape, tile, halo, window):
                 # One tile more than there are threads waits, so that no thread does.
                 while len(pending) > context.threads:
                     done, future = pending.popleft()
