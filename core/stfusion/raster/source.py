@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import date
@@ -441,6 +441,20 @@ def same_extent(one: GeoBox, other: GeoBox) -> bool:
 def _corners(grid: GeoBox) -> tuple[tuple[int, int], ...]:
     rows, columns = grid.shape
     return (0, 0), (columns, 0), (0, rows), (columns, rows)
+
+
+def with_bands(source: Source, numbers: Sequence[int]) -> Source:
+    """The same source with some of its bands, counted from 1 among those it has, in this order.
+
+    A pixel is then valid where it is in these bands.
+    """
+    places = [number - 1 for number in numbers]
+    found = copy(source)
+    found.__dict__.pop("sample", None)
+    found.bands = tuple(source.bands[place] for place in places)
+    found.scales, found.offsets = source.scales[places], source.offsets[places]
+    found.names = [source.names[place] for place in places]
+    return found
 
 
 def relocated(source: Source, grid: GeoBox) -> Source:
