@@ -180,8 +180,9 @@ def _work(connection: Connection[Any, Any]) -> None:
     code = 0
     while (order := orders.get()) is not None:
         sender = _Sender(connection)
-        code = run(order, sender, stop)
+        # A job may end when the process that gave it has just gone.
         with suppress(Cancelled):
+            code = run(order, sender, stop)
             sender.emit(_END)
     stop.finished()
     sys.exit(code)

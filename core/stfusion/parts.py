@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -244,13 +245,14 @@ class _Work:
         self._progress.tell(part, 100.0)
 
     def _hear(self, part: Part, kind: str, fields: dict[str, Any]) -> None:
-        """Hand on progress, and warnings that no other part has given."""
+        """Hand on progress, and warnings that no other part has given, but for their numbers."""
         if kind == "progress":
             self._progress.tell(part, fields["value"])
         elif kind == "warning":
+            kind_of = re.sub(r"\d+", "", fields["message"])
             with self._lock:
-                first = fields["message"] not in self._said
-                self._said.add(fields["message"])
+                first = kind_of not in self._said
+                self._said.add(kind_of)
             if first:
                 self._context.reporter.warning(f"{part.title}: {fields['message']}")
 

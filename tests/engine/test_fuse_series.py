@@ -331,6 +331,17 @@ def test_options_and_class_maps_reach_the_method(tmp_path, images, here):
     assert {"fine2", "coarse2"} <= set(order.inputs)
 
 
+def test_a_diffusion_model_gives_an_uncertainty_for_each_fused_date(tmp_path, images, here):
+    pytest.importorskip("torch", reason="the packages of the networks are not installed")
+    options = "samples=2, steps=1"
+    done = fused(tmp_path, images, method="stfdiff", options=options, uncertainty=True, dates="2021-04-20,2021-04-24")
+    assert done.code == 0, done.said.lines
+    assert [path.name for path in (tmp_path / "out" / "uncertainty").iterdir()] == ["fused_20210424.tif"]
+    items = json.loads((tmp_path / "out" / "items.json").read_text())["features"]
+    assert items[1]["assets"]["uncertainty"]["href"] == "./uncertainty/fused_20210424.tif"
+    assert len(dated("fused", Input(str(tmp_path / "out")))) == 2
+
+
 def test_fine_images_left_out_are_predicted_and_judged(tmp_path, here):
     images = series(tmp_path / "in", [0, 4, 8], range(0, 10, 2))
     done = fused(tmp_path, images, check=True)
@@ -410,3 +421,17 @@ def test_a_daily_series_of_a_real_scene_with_one_command(tmp_path):
     with rasterio.open(tmp_path / "out" / "stack.vrt") as dataset:
         assert (dataset.count, dataset.width) == (46, 140)
         assert dataset.descriptions[0] == "2020-10-01 NIR" or dataset.descriptions[0].startswith("2020-10-01")
+
+
+def test_a_warning_that_many_dates_give_is_handed_on_once(tmp_path, images, here, monkeypatch):
+    run_order = here.run
+
+    def warning(order, stop, hear):
+        hear("warning", {"message": f"{len(here.ran)} values ({len(here.ran)}.5%) were clipped."})
+        return run_order(order, stop, hear)
+
+    monkeypatch.setattr(here, "run", warning)
+    done = fused(tmp_path, images)
+    clipped = [text for text in done.said.of("warning") if "clipped" in text]
+    assert len(clipped) == 1
+    assert clipped[0].startswith("2021-04-20: ")
