@@ -9,6 +9,7 @@ from . import settings
 from .algorithms.check_engine import CheckEngine
 from .algorithms.declarations import icon_path, snapshot
 from .algorithms.install_engine import InstallEngine
+from .algorithms.load_results import LoadResults
 from .algorithms.method_algorithm import MethodAlgorithm
 from .algorithms.remove_engine import RemoveEngine
 from .algorithms.shipped_model import shipped_models
@@ -16,7 +17,7 @@ from .engine import locator
 
 
 class StfProvider(QgsProcessingProvider):
-    """Offers an algorithm for each declared method, those that look after the engine, and models made of them."""
+    """Offers an algorithm for each method, one that loads results, those that look after the engine, and models."""
 
     def id(self) -> str:
         """The permanent id."""
@@ -61,6 +62,7 @@ class StfProvider(QgsProcessingProvider):
         """Add the algorithms."""
         for method in snapshot().methods:
             self.addAlgorithm(MethodAlgorithm(method))
+        self.addAlgorithm(LoadResults())
         self.addAlgorithm(CheckEngine())
         self.addAlgorithm(InstallEngine())
         self.addAlgorithm(RemoveEngine())

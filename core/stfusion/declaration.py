@@ -105,7 +105,10 @@ class Option:
 
 @dataclass(frozen=True)
 class Output:
-    """A file or folder that a method writes; one that is not required is written where it is asked for."""
+    """A file or folder that a method writes; one that is not required is written where it is asked for.
+
+    ``images`` says that it is a folder of dated images, which QGIS opens as a group of layers.
+    """
 
     id: str
     kind: Literal["raster_out", "vector_out", "file_out", "folder_out"]
@@ -113,6 +116,7 @@ class Output:
     help: str
     required: bool = True
     extension: str = ""
+    images: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,17 @@ from qgis.core import (
     QgsProcessingOutputHtml,
     QgsProcessingOutputNumber,
     QgsProcessingOutputString,
+    QgsProcessingParameterBoolean,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterNumber,
     QgsProcessingUtils,
+    QgsRasterLayer,
     QgsRasterRenderer,
 )
 
 from .. import settings
 from ..engine import locator, runner
-from ..layers import result, sources
+from ..layers import group, outcome, result, sources
 from . import job
 from .base import HELP_PAGES, StfAlgorithm
 from .declarations import Declaration
@@ -31,6 +33,7 @@ from .validation import problems
 SEED = "SEED"
 EXPORT_JOB = "EXPORT_JOB"
 DATE = "DATE"
+LOAD = "LOAD"
 #: What a run writes, and the ending of the file beside an exported job that replaces a temporary one.
 _OUTPUTS = {"raster_out": ".tif", "vector_out": ".gpkg", "file_out": "", "folder_out": ""}
 _RESULTS = {"html": QgsProcessingOutputHtml, "number": QgsProcessingOutputNumber, "text": QgsProcessingOutputString}
@@ -93,6 +96,13 @@ class MethodAlgorithm(StfAlgorithm):
             self.addOutput(QgsProcessingOutputString(DATE, "Date of the result"))
         for found in self._method.results:
             self.addOutput(_RESULTS[found.kind](key(found.id), found.title))
+        if self._images():
+            load = QgsProcessingParameterBoolean(LOAD, "Open the images in the project", defaultValue=True)
+            self.addParameter(finish(
+                load,
+                "The images become a group of layers with one look, each with its date for the temporal controller.",
+                advanced=False,
+            ))
         seed = QgsProcessingParameterNumber(SEED, "Seed of random numbers", defaultValue=0, minValue=0)
         self.addParameter(finish(seed, "The same seed gives the same result.", advanced=True))
         export = QgsProcessingParameterFileDestination(
@@ -129,7 +139,7 @@ class MethodAlgorithm(StfAlgorithm):
         values = {p.name: given.value(p) for p in self._method.parameters if p.kind not in _OUTPUTS}
         layers = {p.name: values[p.name] for p in self._method.parameters
                   if p.kind in ("raster", "mask") and values[p.name] is not None}
-        self._look = self._fine_look(values)
+        self._look = self._fine_look(values, context)
         self._days = {name: day for name, day in ((n, sources.day(layer)) for n, layer in layers.items()) if day}
         paths: dict[str, Any] = {name: sources.path(layer) for name, layer in layers.items()}
         for declared in self._method.parameters:
@@ -164,6 +174,8 @@ class MethodAlgorithm(StfAlgorithm):
         loaded = {key(output.name): "" for output in self._wanted(given)}
         for output in self._wanted(given):
             self._finish(output, order["outputs"][output.name], day, loaded, context)
+        if self._images() and self.parameterAsBoolean(parameters, LOAD, context):
+            self._open(Path(order["outputs"][self._images()]), context, feedback)
         return {key(name): value for name, value in found.items()}
 
     def _wanted(self, given: Given) -> list[Declaration]:
@@ -174,10 +186,28 @@ class MethodAlgorithm(StfAlgorithm):
         """The role whose date is the result's."""
         return next((role.id for role in self._method.roles if role.epoch == "target"), None)
 
-    def _fine_look(self, values: Values) -> QgsRasterRenderer | None:
-        """The look of the first fine image that was given, for the bands that are used of it."""
+    def _images(self) -> str:
+        """The output that is a folder of dated images; empty where there is none."""
+        return next((str(output.id) for output in self._method.outputs if output.images), "")
+
+    def _open(self, folder: Path, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> None:
+        """Have the images opened as a group; they look like the fine image where that is in the project."""
+        found = outcome.read(folder)
+        if found.warning:
+            feedback.pushWarning(found.warning)
+        group.load_on_completion(context, outcome.with_stretch(found.stack), self._look)
+
+    def _fine_look(self, values: Values, context: QgsProcessingContext) -> QgsRasterRenderer | None:
+        """The look of the first fine image that was given, for the bands that are used of it.
+
+        Of a stack it is that of the first one in the project: others have a default look, which suits no other date.
+        """
         fine = [role.id for role in self._method.roles if role.sensor == "fine"]
-        layer = next((values[role] for role in fine if values[role] is not None), None)
+        known = context.project().mapLayers() if context.project() else {}
+        stacks = [values[role] for role in fine if isinstance(values[role], list)]
+        images = [values[role] for role in fine if isinstance(values[role], QgsRasterLayer)]
+        images += [each for stack in stacks for each in stack if each.id() in known]
+        layer = next(iter(images), None)
         bands = next((values[p.name] for p in self._method.parameters if p.kind == "bands" and p.parent in fine), None)
         return result.look(layer, bands or ()) if layer else None
 

@@ -27,7 +27,7 @@ _OUT_OF_MEMORY = 4
 def run_job(
     engine: Engine, job: dict[str, Any], feedback: QgsProcessingFeedback, folder: str, keep: bool = False
 ) -> dict[str, Any]:
-    """Run ``job`` and return the outputs of its result by name.
+    """Run ``job`` and return the outputs of its result by name; where some parts failed, those of the others.
 
     ``job.json`` is written into ``folder``, which has to exist and is the engine's working directory. With ``keep``
     a copy of it stays beside each result, as ``<output>.job.json``.
@@ -92,6 +92,9 @@ def _run(engine: Engine, path: str, folder: str, feedback: QgsProcessingFeedback
     ended = process.run(command, folder, clean_environment(), listener.take, feedback)
     if listener.code == "cancelled":
         raise process.Cancelled()
+    if listener.code == "incomplete" and listener.outputs is not None:
+        feedback.reportError(listener.error)
+        return listener.outputs
     if listener.outputs is None or listener.error or ended.crashed or ended.code != 0:
         _show_last_words(ended, feedback)
         raise QgsProcessingException(listener.error or _reason(ended))

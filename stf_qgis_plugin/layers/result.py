@@ -59,12 +59,17 @@ def look(layer: QgsRasterLayer, bands: Sequence[int]) -> QgsRasterRenderer | Non
     return renderer
 
 
+def day_range(day: str) -> QgsDateTimeRange:
+    """The range of one day (ISO date, UTC), without the next one's beginning."""
+    begin = QDateTime.fromString(f"{day}T00:00:00Z", Qt.DateFormat.ISODate)
+    return QgsDateTimeRange(begin, begin.addDays(1), True, False)
+
+
 def set_day(layer: QgsRasterLayer, day: str) -> None:
     """Give a layer the fixed temporal range of one day (ISO date, UTC)."""
-    begin = QDateTime.fromString(f"{day}T00:00:00Z", Qt.DateFormat.ISODate)
     temporal = layer.temporalProperties()
     temporal.setMode(Qgis.RasterTemporalMode.FixedTemporalRange)
-    temporal.setFixedTemporalRange(QgsDateTimeRange(begin, begin.addDays(1), True, False))
+    temporal.setFixedTemporalRange(day_range(day))
     temporal.setIsActive(True)
 
 

@@ -132,6 +132,13 @@ def user_error() -> None:
     sys.exit(2)
 
 
+def in_part() -> None:
+    hello()
+    say("result", outputs=outputs())
+    say("error", code="incomplete", message="1 of 3 dates failed: 2020-01-02 (no pixel).")
+    sys.exit(5)
+
+
 def fails() -> None:
     sys.stderr.write("early words\n" + "x" * 200_000 + "\nModuleNotFoundError: numba\n")
     sys.exit(1)

@@ -38,6 +38,9 @@ class Recorder(QgsProcessingFeedback):
     def pushWarning(self, warning: str) -> None:
         self._hear("warning", warning)
 
+    def reportError(self, error: str, fatal: bool = False) -> None:
+        self._hear("error", error)
+
     def pushConsoleInfo(self, info: str) -> None:
         self._hear("console", info)
 

@@ -63,7 +63,8 @@ def test_form_is_the_declaration(provider, method):
     assert method["description"] in algorithm.shortHelpString()
     assert method["doi"] in algorithm.shortHelpString()
     assert [p.name() for p in algorithm.parameterDefinitions()] == [
-        *(declared["name"].upper() for declared in method["parameters"]), "SEED", "EXPORT_JOB",
+        *(declared["name"].upper() for declared in method["parameters"]),
+        *(["LOAD"] if any(output["images"] for output in method["outputs"]) else []), "SEED", "EXPORT_JOB",
     ]
     for declared in method["parameters"]:
         parameter = algorithm.parameterDefinition(declared["name"].upper())

@@ -82,6 +82,12 @@ def test_in_a_worker_thread(bench):
     assert results == [{"output": str(bench.output)}]
 
 
+def test_what_was_done_in_part_is_a_result(bench):
+    feedback = Recorder()
+    assert bench.run("in_part", feedback) == {"output": str(bench.output)}
+    assert feedback.texts("error") == ["1 of 3 dates failed: 2020-01-02 (no pixel)."]
+
+
 def test_garbage_is_shown_and_survived(bench):
     feedback = Recorder()
     assert bench.run("garbage", feedback) == {"output": str(bench.output)}

@@ -23,7 +23,7 @@ IDS = {
     "stf:mtf_glp_cbd",
     "stf:rcs", "stf:lmvm", "stf:bayes_fusion",
     "stf:plan_series", "stf:fuse_series", "stf:spectral_index",
-    "stf:check_engine", "stf:install_engine", "stf:remove_engine",
+    "stf:load_results", "stf:check_engine", "stf:install_engine", "stf:remove_engine",
 }
 ID = re.compile(r"^[a-z][a-z0-9_]*$")
 

@@ -93,6 +93,7 @@ METHOD = Method(
             "output", "folder_out", "Folder of the aligned images",
             "Folder that receives an image for each one given, with its date in its name, and the table alignment.csv "
             "of displacements.",
+            images=True,
         ),
     ),
     results=(

@@ -99,6 +99,7 @@ METHOD = Method(
             "output", "folder_out", "Folder of the harmonised images",
             "Folder that receives an image for each one given, with its date in its name, and the table "
             "harmonisation.csv of adjustments.",
+            images=True,
         ),
     ),
     results=(Result("images_written", "number", "Images written"),),

@@ -61,6 +61,7 @@ METHOD = Method(
             "output", "folder_out", "Folder of the series",
             "Folder that receives the images and what describes them. It has to be new or empty, or hold the same "
             "series, which is then continued.",
+            images=True,
         ),
     ),
     results=(

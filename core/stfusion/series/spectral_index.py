@@ -60,7 +60,9 @@ METHOD = Method(
         NAME_OPTION,
     ),
     outputs=(
-        Output("output", "folder_out", "Folder of the index", "Folder that receives an image for each one given."),
+        Output(
+            "output", "folder_out", "Folder of the index", "Folder that receives an image for each one given.", images=True,
+        ),
     ),
     results=(
         Result("images", "number", "Images"),
