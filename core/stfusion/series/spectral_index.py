@@ -61,7 +61,8 @@ METHOD = Method(
     ),
     outputs=(
         Output(
-            "output", "folder_out", "Folder of the index", "Folder that receives an image for each one given.", images=True,
+            "output", "folder_out", "Folder of the index", "Folder that receives an image for each one given.",
+            images=True,
         ),
     ),
     results=(
