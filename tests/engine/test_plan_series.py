@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 
 from makers import FINE, run_method, write_raster
@@ -44,6 +45,16 @@ def test_every_coarse_image_is_planned(tmp_path):
         "output": str(tmp_path / "plan"), "report": str(tmp_path / "plan" / "plan.html"),
         "fused": 3, "kept": 2, "skipped": 0,
     }]
+
+
+def test_images_without_a_coordinate_system_are_planned_alike(tmp_path):
+    images = series(tmp_path / "in", fine=[0, 8], coarse=[0, 4, 8])
+    _, known = planned(tmp_path / "known", **images, method="starfm")
+    for path in (*images["fine"], *images["coarse"]):
+        with rasterio.open(path, "r+") as image:
+            image.crs = None
+    _, bare = planned(tmp_path / "bare", **images, method="starfm")
+    assert bare == known
 
 
 def test_the_plan_is_shown_and_written_three_times(tmp_path):

@@ -319,8 +319,8 @@ class AlignedSource:
         if min(own.shape) > 0:
             read, left = self.source.thinned(side, own)
             reproject(
-                read, values, src_transform=left.affine, src_crs=left.crs, src_nodata=np.nan,
-                dst_transform=grid.affine, dst_crs=grid.crs, dst_nodata=self.fill,
+                read, values, src_transform=left.affine, src_crs=left.crs or _PLANE, src_nodata=np.nan,
+                dst_transform=grid.affine, dst_crs=grid.crs or _PLANE, dst_nodata=self.fill,
                 resampling=Resampling.nearest, init_dest_nodata=False,
             )
         return values
