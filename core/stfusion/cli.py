@@ -131,7 +131,7 @@ def _add_method(parser: argparse.ArgumentParser, method: Method) -> None:
                 *flags,
                 dest=parameter.name,
                 required=parameter.required,
-                nargs="+" if parameter.kind == "rasters" else None,
+                nargs="+" if parameter.kind in ("rasters", "files") else None,
                 type=_converter(parameter),
                 choices=parameter.choices or None,
                 metavar=None if parameter.choices else parameter.kind.partition("_")[0].upper(),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 Scalar = int | float | bool | str
 Kind = Literal[
-    "raster", "rasters", "mask", "bands", "date", "vector", "field", "file",
+    "raster", "rasters", "mask", "bands", "date", "vector", "field", "file", "files", "folder",
     "integer", "number", "boolean", "choice", "text",
     "raster_out", "vector_out", "file_out", "folder_out",
 ]
@@ -69,13 +69,13 @@ class Role:
 
     What is no image has a word of its own instead of a sensor: a map of "classes" has one band and neither mask nor
     nodata value of the user's own, a "vector" layer has a field that is chosen, a "file" is read as it is and has an
-    ``extension``. An image with ``several`` files has the bands of all of them, one after the other,
-    unless its ``help`` says that each file is an image.
+    ``extension``, "files" may be of any kind, a "folder" stands for what is in it. An image with ``several`` files has
+    the bands of all of them, one after the other, unless its ``help`` says that each file is an image.
     """
 
     id: str
     title: str
-    sensor: Literal["fine", "coarse", "image", "fused", "reference", "pan", "classes", "vector", "file"]
+    sensor: Literal["fine", "coarse", "image", "fused", "reference", "pan", "classes", "vector", "file", "files", "folder"]
     epoch: str
     help: str
     required: bool = True
@@ -177,11 +177,12 @@ class Method:
         return [role for role in self.roles if role.sensor in SENSORS]
 
     def _inputs(self) -> Iterator[Parameter]:
-        kinds: dict[str, Kind] = {"vector": "vector", "file": "file"}
+        kinds: dict[str, Kind] = {"vector": "vector", "file": "file", "folder": "folder"}
+        listed: dict[str, Kind] = {"files": "files"}
         for role in self.roles:
             yield Parameter(
                 role.id,
-                "rasters" if role.several else kinds.get(role.sensor, "raster"),
+                listed.get(role.sensor, "rasters") if role.several else kinds.get(role.sensor, "raster"),
                 role.title,
                 role.help,
                 (f"inputs.{role.id}.path",),

@@ -17,7 +17,7 @@ from stfusion.errors import UserError
 
 SCHEMA = 1
 #: What an input is, in words.
-_FILES = {"raster": "raster file", "vector": "vector layer", "file": "file"}
+_FILES = {"raster": "raster file", "vector": "vector layer", "file": "file", "files": "file", "folder": "folder"}
 
 
 @dataclass(frozen=True)

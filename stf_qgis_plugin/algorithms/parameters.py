@@ -82,6 +82,18 @@ def _file(declared: Declaration) -> QgsProcessingParameterDefinition:
     )
 
 
+def _files(declared: Declaration) -> QgsProcessingParameterDefinition:
+    return QgsProcessingParameterMultipleLayers(
+        key(declared.name), declared.title, QgsProcessing.SourceType.TypeFile, optional=not declared.required
+    )
+
+
+def _folder(declared: Declaration) -> QgsProcessingParameterDefinition:
+    return QgsProcessingParameterFile(
+        key(declared.name), declared.title, QgsProcessingParameterFile.Behavior.Folder, optional=not declared.required
+    )
+
+
 def _bands(declared: Declaration) -> QgsProcessingParameterDefinition:
     if declared.parent is None:
         return _text(declared)
@@ -163,7 +175,9 @@ def _file_out(declared: Declaration) -> QgsProcessingParameterDefinition:
 
 
 def _folder_out(declared: Declaration) -> QgsProcessingParameterDefinition:
-    return QgsProcessingParameterFolderDestination(key(declared.name), declared.title)
+    return QgsProcessingParameterFolderDestination(
+        key(declared.name), declared.title, optional=not declared.required, createByDefault=declared.required
+    )
 
 
 _MAKERS: dict[str, Callable[[Declaration], QgsProcessingParameterDefinition]] = {
@@ -173,6 +187,8 @@ _MAKERS: dict[str, Callable[[Declaration], QgsProcessingParameterDefinition]] = 
     "vector": _vector,
     "field": _field,
     "file": _file,
+    "files": _files,
+    "folder": _folder,
     "bands": _bands,
     "date": _date,
     "integer": _number,
@@ -242,6 +258,8 @@ _READERS = {
     "vector": "parameterAsVectorLayer",
     "field": "parameterAsFields",
     "file": "parameterAsFile",
+    "files": "parameterAsFileList",
+    "folder": "parameterAsFile",
     "bands": "parameterAsInts",
     "date": "parameterAsDateTime",
     "integer": "parameterAsInt",

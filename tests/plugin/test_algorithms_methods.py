@@ -27,6 +27,7 @@ TYPES = {
     "raster": "raster", "mask": "raster", "bands": "band", "date": "datetime", "integer": "number", "number": "number",
     "boolean": "boolean", "choice": "enum", "text": "string", "raster_out": "rasterDestination",
     "folder_out": "folderDestination", "rasters": "multilayer", "vector": "vector", "field": "field", "file": "file",
+    "files": "multilayer", "folder": "file",
     "vector_out": "vectorDestination", "file_out": "fileDestination",
 }
 ADVANCED = QgsProcessingParameterDefinition.Flag.FlagAdvanced

@@ -78,10 +78,14 @@ def names_for(images: Sequence[Source], name: str) -> list[str]:
 
 
 def _name(image: Source, name: str) -> str:
-    stem = PurePath(image.path).stem
     if image.date is None:
-        return f"{name or stem}.tif"
-    return name_of(name or _FROM_DATE.sub("", stem) or "image", image.date)
+        return f"{name or PurePath(image.path).stem}.tif"
+    return name_of(name or stem_of(image.path), image.date)
+
+
+def stem_of(path: str) -> str:
+    """The beginning of a file's name, before its date."""
+    return _FROM_DATE.sub("", PurePath(path).stem) or "image"
 
 
 def _listed(images: Iterable[Source]) -> str:

@@ -13,6 +13,7 @@ _YEAR_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?([0-3]\d\d)(?!\d)")
 #: Where the names of usual products, which often have the date of processing too, have the acquisition date: Landsat
 #: (Collections 1 and 2, and before), MODIS and VIIRS, Harmonized Landsat Sentinel, Sentinel-2.
 _PRODUCTS = (
+    re.compile(r"L[4-7]\d?\d{6}_\d{3}(\d{8})(?!\d)"),
     re.compile(r"L[COTEM]\d\d_\w{4}_\d{6}_(\d{8})_"),
     re.compile(r"L[COTEM]\d\d{6}(\d{7})[A-Z]{3}\d\d"),
     re.compile(r"[._]A(\d{7})(?!\d)"),

@@ -85,12 +85,14 @@ class Encoding:
 class Content:
     """What a raster holds: how its values are stored, and the names of its bands.
 
-    ``colours`` (red, green, blue) by stored value make it a map of classes, in one band of whole numbers.
+    ``colours`` (red, green, blue) by stored value make it a map of classes, in one band of whole numbers. ``units`` are
+    those of all bands.
     """
 
     encoding: Encoding
     names: Sequence[str | None]
     colours: Mapping[int, tuple[int, int, int]] | None = None
+    units: str = ""
 
     @classmethod
     def like(cls, source: Source) -> Content:
@@ -240,6 +242,8 @@ class Output:
                 self._tiles.set_band_description(number, name)
         self._tiles.scales = tuple(self.encoding.scales)
         self._tiles.offsets = tuple(self.encoding.offsets)
+        if self._content.units:
+            self._tiles.units = (self._content.units,) * len(self._content.names)
         self._tiles.update_tags(**self._tags)
         final = self._folder / "cog.tif"
         try:
