@@ -75,7 +75,9 @@ class Role:
 
     id: str
     title: str
-    sensor: Literal["fine", "coarse", "image", "fused", "reference", "pan", "classes", "vector", "file", "files", "folder"]
+    sensor: Literal[
+        "fine", "coarse", "image", "fused", "reference", "pan", "classes", "vector", "file", "files", "folder"
+    ]
     epoch: str
     help: str
     required: bool = True
