@@ -161,3 +161,17 @@ def test_complex_values_are_refused(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "a.tif", np.ones((1, 4, 4), np.complex64))
     with pytest.raises(UserError, match=r"Fine image 'a.tif' holds values of type complex64; choose an image of whole"):
         source(path)
+
+
+def test_much_larger_pixels_are_read_in_bounded_windows(tmp_path):
+    """What is resampled to large pixels is read piece by piece, with the same values in any window."""
+    values = np.random.default_rng(1).random((1, 2600, 2700)).astype(np.float32)
+    source = Source("Image", Input(write_raster(tmp_path / "fine.tif", values)))
+    grid = GeoBox((130, 135), source.grid.affine @ Affine.scale(20), source.grid.crs)
+    aligned = AlignedSource(source, grid, "average")
+    boxes = []
+    read, source.read = source.read, lambda box: boxes.append(box.shape) or read(box)
+    found = aligned.read(Box(0, 130, 0, 135))
+    assert max(max(shape) for shape in boxes) < 1300
+    assert np.allclose(found[0], values[0].reshape(130, 20, 135, 20).mean((1, 3)), atol=1e-6)
+    assert np.array_equal(AlignedSource(source, grid, "average").read(Box(37, 99, 5, 81)), found[:, 37:99, 5:81])

@@ -21,6 +21,10 @@ WINDOWS, _ENOUGH = 3, 48
 _SIDE = 48
 #: Pixels along the part in the middle of an image by which its detail is judged.
 _MIDDLE = 512
+#: The fewest pixels as wide as the detail along an image.
+_BLOCKS = 16
+#: Factor within which pixels are alike in size.
+_ALIKE = 1.5
 #: Widths that detail is looked for below, and the share of the variance that no detail makes up.
 _WIDTHS, _NO_DETAIL = (2, 4, 8, 16, 32), 0.05
 
@@ -36,7 +40,7 @@ def detail(source: Source) -> int:
     found = 1
     for width in _WIDTHS:
         rows, columns = (side // width * width for side in sides)
-        if min(rows, columns) < 4 * width or _lost(values[:, :rows, :columns], width) > _NO_DETAIL:
+        if min(rows, columns) < _BLOCKS * width or _lost(values[:, :rows, :columns], width) > _NO_DETAIL:
             break
         found = width
     return found
@@ -111,12 +115,14 @@ class Windows:
 def comparable(images: Sequence[Source], reference: Source) -> GeoBox:
     """The grid on which images are compared with a reference: that of the first one, as coarse as need be.
 
-    An image that was resampled to smaller pixels counts as having pixels as large as its detail; of several images,
-    the median counts.
+    Pixels are those of the coarser of the two. Where both are alike in size, one may have been resampled to the pixels
+    of the other: then they are as large as the detail, of several images by the median.
     """
     first = images[0].grid
-    own = int(np.median([detail(image) for image in images]))
-    width = max(own, round(detail(reference) * max(pixel_ratio(reference.grid, first))))
+    across = max(pixel_ratio(reference.grid, first))
+    width = max(1, round(across))
+    if 1 / _ALIKE < across < _ALIKE:
+        width = max(int(np.median([detail(image) for image in images])), detail(reference))
     shape = int(first.shape[0]) // width, int(first.shape[1]) // width
     return GeoBox(shape, first.affine * Affine.scale(width), first.crs) if width > 1 else first
 

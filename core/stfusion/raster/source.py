@@ -32,6 +32,9 @@ Array = npt.NDArray[np.float32]
 #: depend on which windows are asked for, and GDAL's linear approximation of a projection within a block stays exact to
 #: a few hundredths of a pixel.
 LATTICE = 256
+#: Where target pixels are larger than those of the source, blocks are smaller, down to a least side, so that they read
+#: about so many source pixels along a side.
+_SMALLEST, _MOST_READ = 16, 1024
 _SAMPLE_SIDE = 512
 #: In whose place GDAL takes a plane for two grids that have no coordinate system.
 _PLANE = "EPSG:3857"
@@ -267,7 +270,7 @@ class AlignedSource:
         self.fill = fill
         self._resampling = Resampling[resampling]
         self._cache: OrderedDict[tuple[int, int], Array] = OrderedDict()
-        self._cache_blocks = max(4, cache_bytes // (LATTICE * LATTICE * 4 * len(source.bands)))
+        self._cache_bytes = cache_bytes
         self._lock = threading.Lock()
         self.same_grid = source.grid == grid
 
@@ -292,10 +295,10 @@ class AlignedSource:
         """The window as an array (bands, rows, columns) on the grid; the same values whatever the window."""
         if self.same_grid:
             return self.source.read(box)
-        values = np.empty((len(self.source.bands), *box.shape), np.float32)
-        for row in range(box.top // LATTICE, -(-box.bottom // LATTICE)):
-            for column in range(box.left // LATTICE, -(-box.right // LATTICE)):
-                top, left = row * LATTICE, column * LATTICE
+        values, side = np.empty((len(self.source.bands), *box.shape), np.float32), self._side
+        for row in range(box.top // side, -(-box.bottom // side)):
+            for column in range(box.left // side, -(-box.right // side)):
+                top, left = row * side, column * side
                 block = self._block(row, column)
                 inside = Box(
                     max(box.top, top),
@@ -331,15 +334,16 @@ class AlignedSource:
             if (row, column) in self._cache:
                 self._cache.move_to_end((row, column))
                 return self._cache[row, column]
-        block = self._resample(row * LATTICE, column * LATTICE)
+        block = self._resample(row * self._side, column * self._side)
+        most = max(4, self._cache_bytes // (self._side**2 * 4 * len(self.source.bands)))
         with self._lock:
             self._cache[row, column] = block
-            while len(self._cache) > self._cache_blocks:
+            while len(self._cache) > most:
                 self._cache.popitem(last=False)
         return block
 
     def _resample(self, top: int, left: int) -> Array:
-        rows, columns = min(LATTICE, self.shape[0] - top), min(LATTICE, self.shape[1] - left)
+        rows, columns = min(self._side, self.shape[0] - top), min(self._side, self.shape[1] - left)
         grid = self.grid[top : top + rows, left : left + columns]
         values = np.full((len(self.source.bands), rows, columns), self.fill, np.float32)
         overlap = compute_reproject_roi(self.source.grid, grid, padding=self._reach)
@@ -363,9 +367,19 @@ class AlignedSource:
         return values
 
     @cached_property
+    def _ratio(self) -> float:
+        """Source pixels along a target pixel, at least 1."""
+        return max(1.0, *pixel_ratio(self.grid, self.source.grid))
+
+    @cached_property
     def _reach(self) -> int:
         """Source pixels that the resampling kernels may reach: four, or four target pixels where these are larger."""
-        return 4 + int(4 * max(1.0, *pixel_ratio(self.grid, self.source.grid)))
+        return 4 + int(4 * self._ratio)
+
+    @cached_property
+    def _side(self) -> int:
+        """Side of the blocks: of so few target pixels that their source pixels are few as well."""
+        return max(_SMALLEST, min(LATTICE, int(_MOST_READ / self._ratio)))
 
 
 def _thin_grid(grid: GeoBox, side: int, box: Box | None) -> tuple[Box, GeoBox]:
