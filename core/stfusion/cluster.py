@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from stfusion import job
 from stfusion.alone import Outcome
@@ -79,9 +80,11 @@ def _gather(context: Context, client: Any, parts: Sequence[Part], records: Recor
     from distributed import as_completed
 
     threads = context.job.threads or min(client.nthreads().values())
+    # The same part of two runs at once is given to two workers, since their folders may differ.
+    turn = uuid4().hex
     futures = {
         client.submit(
-            perform, replace(part.order, threads=threads).to_json(), str(mark), key=f"stfusion-{part.mark}",
+            perform, replace(part.order, threads=threads).to_json(), str(mark), key=f"stfusion-{part.id}-{turn}",
             retries=_RETRIES, pure=False,
         ): part
         for part in parts

@@ -42,7 +42,9 @@ class Part:
         order = self.order
         inputs = {role: {**given.plain(), "path": [_face(path) for path in (given.path, *(given.more or ()))],
                          "mask": given.mask and _face(given.mask)} for role, given in order.inputs.items()}
-        plain = [order.operation, order.method, dict(order.options), order.seed, inputs, sorted(order.outputs)]
+        plain = [
+            order.operation, order.method, dict(order.options), order.seed, inputs, sorted(order.outputs), order.window,
+        ]
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
@@ -137,9 +139,13 @@ class Crew:
 
     @classmethod
     def of(cls, context: Context, parts: int, needs: str, most: int = 0) -> Crew:
-        """As many processes as there are threads, as far as the memory limit and the parts go, or as are asked for."""
+        """As many processes as there are threads, as far as the memory limit and the parts go, or as are asked for.
+
+        A graphics card serves one at a time.
+        """
         room = context.job.memory_mb - _OWN_MB
-        workers = max(1, min(most or context.threads, context.threads, parts, room // _LEAST_MB[needs]))
+        wanted = 1 if context.device.cuda else most or context.threads
+        workers = max(1, min(wanted, context.threads, parts, room // _LEAST_MB[needs]))
         return cls(workers, max(1, context.threads // workers), max(256, room // workers))
 
 

@@ -79,6 +79,18 @@ def test_one_worker_is_killed_and_nothing_is_lost(tmp_path, address, order):
     assert np.array_equal(read_raster(tmp_path / "out" / f"fused_{day(5):%Y%m%d}.tif"), read_raster(single))
 
 
+def test_a_single_fusion_is_made_in_windows(tmp_path, address):
+    images = series(tmp_path / "in", [0], [0, 4])
+    plain = job.build(registry.get("fuse", "starfm"), {
+        "fine": images["fine"][0], "coarse": images["coarse"][0], "target": images["coarse"][1], "window": 9,
+    }, threads=1)
+    whole, parted = tmp_path / "whole.tif", tmp_path / "parted.tif"
+    assert run(job.parse({**plain, "outputs": {"output": str(whole)}}), Said()) == 0
+    order = job.parse({**plain, "outputs": {"output": str(parted)}})
+    assert run(order, Said(), Stop(), lambda context: run_on_cluster(context, address, 30)) == 0
+    assert np.array_equal(read_raster(whole), read_raster(parted))
+
+
 def test_what_is_done_is_not_done_again(tmp_path, address, order):
     assert run(order, Said(), Stop(), lambda context: run_on_cluster(context, address, 2048)) == 0
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.tif")}

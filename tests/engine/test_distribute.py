@@ -22,6 +22,7 @@ from series_scenes import day, series
 from stfusion import job, registry
 from stfusion.alone import Outcome
 from stfusion.cli import main
+from stfusion.parts import Part
 from stfusion.run import Stop, run
 
 SIDE = 105
@@ -195,6 +196,22 @@ def test_windows_that_cannot_be(tmp_path, scene, window, words):
     except job.UserError as error:
         message = str(error)
     assert words in message
+
+
+def test_parts_that_differ_have_marks_that_differ(scene):
+    plain = job.build(registry.get("fuse", "copy_fine"), {
+        **{name: scene[name] for name in ("fine", "coarse", "target")}, "output": "o.tif",
+    })
+    mask = {**plain["inputs"], "fine": {**plain["inputs"]["fine"], "mask": scene["coarse"]}}
+    others = [
+        {"window": [0, 1, 0, 1]}, {"window": [0, 1, 0, 2]}, {"seed": 1}, {"options": {"resampling": "nearest"}},
+        {"method": "upsampled_coarse"}, {"inputs": mask},
+        {"inputs": {**plain["inputs"], "target": {**plain["inputs"]["target"], "date": "2020-01-01"}}},
+    ]
+    marks = {Part("a", "A", job.parse({**plain, **other})).mark for other in ({}, *others)}
+    assert len(marks) == 8
+    same = [{"threads": 3}, {"memory_mb": 999}, {"outputs": {"output": "elsewhere.tif"}}]
+    assert {Part("b", "B", job.parse({**plain, **other})).mark for other in same} <= marks
 
 
 def test_only_fusions_have_windows(tmp_path):

@@ -18,6 +18,7 @@ from real_data import real_scene
 from series_scenes import SIDE, day, series, surface
 from stfusion import job, registry
 from stfusion.alone import Outcome, Worker
+from stfusion.device import Device
 from stfusion.job import Input
 from stfusion.parts import Crew, checksum
 from stfusion.raster.stack import dated
@@ -355,6 +356,9 @@ def test_fine_images_left_out_are_predicted_and_judged(tmp_path, here):
     middle = next(one for one in check["dates"] if one["date"] == "2021-04-24")
     assert middle["methods"]["copy_fine"]["rmse"] == pytest.approx(expected, rel=1e-5)
     assert not (tmp_path / "out" / "check").exists()
+    here.ran.clear()
+    assert fused(tmp_path, images, check=True).code == 0
+    assert (here.ran, manifest(tmp_path)["check"]) == ([], check)
     assert "Fine images left out" in (tmp_path / "out" / "report.html").read_text()
     assert any(text.startswith("Left out, 3 fine image(s)") for text in done.said.of("log"))
 
@@ -363,6 +367,14 @@ def test_where_none_can_be_left_out_it_is_said(tmp_path, here):
     done = fused(tmp_path, series(tmp_path / "in", [0], [0, 4]), check=True)
     assert done.code == 0
     assert any("No fine image could be checked" in text for text in done.said.of("log"))
+
+
+def test_a_folder_whose_job_cannot_be_read_is_refused(tmp_path, images, here):
+    fused(tmp_path, images)
+    (tmp_path / "out" / "job.json").write_text("{")
+    done = fused(tmp_path, images)
+    assert done.code == 2
+    assert "of an earlier run cannot be read" in done.error
 
 
 @pytest.mark.parametrize(
@@ -382,6 +394,12 @@ def test_processes_share_threads_and_memory(threads, memory, parts, needs, expec
     })
     crew = Crew.of(Context(order, None), parts, needs)
     assert (crew.workers, crew.threads, crew.memory_mb) == expected
+
+
+def test_a_graphics_card_serves_one_process(monkeypatch):
+    order = job.parse({"operation": "simulate", "method": "simulate", "outputs": {"output": "x"}, "threads": 4})
+    monkeypatch.setattr("stfusion.device.find", lambda wanted: Device("a card", cuda=True))
+    assert Crew.of(Context(order, None), 10, "base").workers == 1
 
 
 def test_a_worker_serves_many_jobs_and_one_that_died_is_replaced(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from stfusion.run import Context
 from stfusion.series import _planner as planner
 from stfusion.series._orders import inputs_of, order_of, settings_of
 from stfusion.series._plan import Plan
+from stfusion.series._products import MANIFEST, read_json
 
 #: What is reported of a prediction.
 SCORES = ("rmse", "mae", "bias", "r", "ssim")
@@ -38,11 +40,20 @@ class _Left:
     parts: Mapping[str, Part]
 
 
-def check(context: Context, plan: Plan, folder: Path, span: tuple[float, float]) -> dict[str, Any]:
-    """Predict and judge every fine image that has a partner and other pairs; what is found, as plain values."""
+def check(context: Context, plan: Plan, folder: Path, span: tuple[float, float]) -> dict[str, Any] | None:
+    """Predict and judge every fine image that has a partner and other pairs; what is found, as plain values.
+
+    What an earlier run has found of the same images stays; nothing where no check is asked for.
+    """
+    if not context.options["check"]:
+        return None
     work = folder / "check"
     left = _left_out(context, plan, work)
     every = [part for one in left for part in one.parts.values()]
+    mark = hashlib.sha256("".join(part.mark for part in every).encode()).hexdigest()
+    known = read_json(folder / MANIFEST).get("check") if (folder / MANIFEST).is_file() else None
+    if known is not None and known["mark"] == mark:
+        return dict(known)
     middle = span[0] + 0.9 * (span[1] - span[0])
     records = run_parts(context, every, Records(work), (span[0], middle), int(context.options["processes"]))
     dates: list[dict[str, Any]] = []
@@ -52,8 +63,8 @@ def check(context: Context, plan: Plan, folder: Path, span: tuple[float, float])
         scores = _scores(context, plan, one.day, done, (begin, end)) if done else {}
         failed = {name: records[part.id].error for name, part in one.parts.items() if records[part.id].error}
         dates.append({"date": one.day.isoformat(), "pairs": one.pairs, "methods": scores, "failed": failed})
-    shutil.rmtree(work)
-    return {"dates": dates, "mean": _means([found["methods"] for found in dates], _methods(plan))}
+    shutil.rmtree(work, ignore_errors=True)
+    return {"mark": mark, "dates": dates, "mean": _means([found["methods"] for found in dates], _methods(plan))}
 
 
 def _methods(plan: Plan) -> list[Method]:

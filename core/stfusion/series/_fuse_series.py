@@ -22,7 +22,7 @@ from stfusion.run import Context
 from stfusion.series import _check
 from stfusion.series._orders import UNCERTAINTY, parts_of
 from stfusion.series._plan import Plan, announce, make_plan, write_plan
-from stfusion.series._products import Entry, entries_of, thinned, write_products
+from stfusion.series._products import Entry, entries_of, read_json, thinned, write_products
 
 #: Entries of a job that may differ when a series is continued.
 _FREE = {"memory_mb", "threads", "device", "outputs"}
@@ -49,7 +49,7 @@ def run(context: Context) -> dict[str, Any]:
         context.reporter.stage("Fusing", 2, 3)
         fused = _FUSED if not context.options["check"] else 0.6 * _FUSED
         run_parts(context, parts, Records(folder), (_PLANNED, fused), int(context.options["processes"]))
-        found = _check.check(context, plan, folder, (fused, _FUSED)) if context.options["check"] else None
+        found = _check.check(context, plan, folder, (fused, _FUSED))
         context.reporter.stage("Describing the series", 3, 3)
         return conclude(context, folder, plan, parts, found)
 
@@ -81,7 +81,7 @@ def _claim(context: Context, folder: Path) -> None:
     own = json.loads(context.job.to_json())
     mark = folder / "job.json"
     if mark.is_file():
-        other = json.loads(mark.read_text(encoding="utf-8"))
+        other = read_json(mark)
         differing = _difference(own, other)
         if differing:
             raise UserError(

@@ -14,6 +14,7 @@ import rasterio
 from odc.geo.geobox import GeoBox
 
 from stfusion import __version__
+from stfusion.errors import UserError
 from stfusion.folder import whole_file
 from stfusion.job import Input
 from stfusion.parts import Record
@@ -28,6 +29,7 @@ _TYPES = {
     "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32",
     "float32": "Float32", "float64": "Float64",
 }
+MANIFEST = "manifest.json"
 _STAC = "1.0.0"
 _PROJECTION = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
@@ -72,13 +74,27 @@ def write_products(
     grid = plan.stacks.reference.grid
     texts = {
         "items.json": _dump(item_collection(folder.name, grid, written)),
-        "manifest.json": _dump(_manifest(context, plan, entries, check)),
+        MANIFEST: _dump(_manifest(context, plan, entries, check)),
     }
     if written:
         texts[STACK] = virtual_stack(folder, written)
     for name, text in texts.items():
         with whole_file(str(folder / name), context.stop) as path:
             path.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """What an earlier run has written into the folder.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"'{path}' of an earlier run cannot be read ({error}); choose another folder.") from error
 
 
 def _dump(plain: Any) -> str:

@@ -30,5 +30,5 @@ def merge(context: Context, base: Path, parts: Sequence[Part]) -> dict[str, Any]
     """Check the series, where that is asked for, and describe it; its results."""
     with bounded_gdal(context):
         plan = make_plan(context)
-        found = _check.check(context, plan, base, (0.0, 90.0)) if context.options["check"] else None
+        found = _check.check(context, plan, base, (0.0, 90.0))
         return conclude(context, base, plan, parts, found)
