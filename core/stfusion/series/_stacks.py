@@ -79,7 +79,7 @@ def open_stacks(context: Context) -> Stacks:
         masks = inputs.get(f"{sensor}_masks")
         images[sensor] = dated(sensor, inputs[sensor], masks, pattern, table)
         if masks is not None:
-            remarks += _of_masks(sensor, images[sensor], dated(f"{sensor} mask", masks, None, pattern, table))
+            remarks += of_masks(sensor, images[sensor], dated(f"{sensor} mask", masks, None, pattern, table))
     reference = Source("Fine image", next(iter(images["fine"].values())))
     valid = {sensor: _valid(context, sensor, images[sensor], reference) for sensor in images}
     return Stacks(images, valid, reference, tuple(remarks))
@@ -113,7 +113,7 @@ def _aligned(sensor: str, image: Input, reference: Source) -> AlignedSource:
     return align(source, reference, "nearest")
 
 
-def _of_masks(sensor: str, images: Mapping[date, Input], masks: Mapping[date, Input]) -> list[str]:
+def of_masks(sensor: str, images: Mapping[date, Input], masks: Mapping[date, Input]) -> list[str]:
     """What is to be said of the masks of some images: those without an image, without a mask, or on another grid."""
     found = []
     alone, bare = sorted(set(masks) - set(images)), sorted(set(images) - set(masks))
