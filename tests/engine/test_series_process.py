@@ -80,6 +80,30 @@ def test_ends_with_its_dates_and_goes_on_later(tmp_path: Path, long_series: list
     assert all((tmp_path / "out" / name).stat().st_mtime_ns == time_ns for name, time_ns in done.items())
 
 
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """No file may grow beyond 30 KiB, as on a disk that is full: descriptions have room, and images have none."""
+    resource = pytest.importorskip("resource", reason="the system knows no limits of files")
+    images = {"fine": [], "coarse": []}
+    for number in (0, 4):
+        values = np.random.default_rng(number).random((1, 200, 200)).astype(np.float32)
+        path = tmp_path / f"coarse_{day(number):%Y%m%d}.tif"
+        images["coarse"].append(write_raster(path, values[:, ::20, ::20], FINE @ Affine.scale(20)))
+        images["fine"] = images["fine"] or [write_raster(tmp_path / f"fine_{day(number):%Y%m%d}.tif", values)]
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "stfusion", "series", "fuse", "fine_plus_difference", "--fine", *images["fine"],
+            "--coarse", *images["coarse"], "--threads", "1", "--json", "--out", str(tmp_path / "out"),
+        ],
+        capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30 * 1024, 30 * 1024)),
+    )
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, last["code"]) == (5, "incomplete")
+    assert "2 of 2 dates failed" in last["message"]
+    assert "the disk may be full: make room or choose another disk" in last["message"]
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".tif", ".part")]
+
+
 def _runs(number: int) -> bool:
     """Whether a process runs; one that ended and that nobody has asked about does not."""
     try:
