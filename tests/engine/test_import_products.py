@@ -164,6 +164,18 @@ def test_hls(tmp_path):
     assert same(physical(second), reflectance(list(fine.values()), 1e-4, 0, -9999))
 
 
+def test_scene_classes_of_larger_pixels_mask_the_smaller_ones(tmp_path):
+    classes = np.full((SIZE, SIZE), 4, np.uint8)
+    classes[7, 9], classes[11, 2] = 9, 3
+    made.sentinel2(tmp_path, classes)
+    results(imported(tmp_path, [tmp_path / made.SENTINEL2], bands="4,8", masks_output=str(tmp_path / "masks")))
+    assert names(image_of(tmp_path)) == ["red", "NIR"]
+    wanted = np.repeat(np.repeat(classes, 2, axis=0), 2, axis=1)
+    mask = read_raster(image_of(tmp_path, "masks"))[0]
+    assert np.array_equal(mask == CODES["cloud"], wanted == 9)
+    assert np.array_equal(mask == CODES["shadow"], wanted == 3)
+
+
 def test_viirs_of_both_sizes_in_hdf5(tmp_path):
     stored = made.viirs(tmp_path)
     results(imported(tmp_path, [tmp_path / f"{made.VIIRS}.h5"]))
@@ -289,6 +301,17 @@ def test_other_rasters_get_what_is_said_of_them(tmp_path):
         assert (image.scales, image.offsets, image.nodata, image.units) == ((0.02,), (-10.0,), 5, ("K",))
         assert image.descriptions == ("night",)
     assert (tmp_path / "stack" / "T_20010727.tif").is_file()
+
+
+def test_a_subdataset_and_a_file_in_a_dated_folder(tmp_path):
+    values = made.numbers(1, 0, 300, dtype="int16")
+    made.hdf_eos5(tmp_path / "other_2020123.h5", {"A": {"x": values, "y": values}})
+    results(imported(tmp_path, [f"HDF5:{tmp_path / 'other_2020123.h5'}://HDFEOS/GRIDS/A/Data_Fields/x"]))
+    assert np.array_equal(read_raster(tmp_path / "stack" / "x_20200502.tif")[0], values)
+    (tmp_path / "in" / "2019-06-07").mkdir(parents=True)
+    write_raster(tmp_path / "in" / "2019-06-07" / "image.tif", values)
+    results(run_method("import_products", folder=str(tmp_path / "in"), output=str(tmp_path / "dated")))
+    assert (tmp_path / "dated" / "image_20190607.tif").is_file()
 
 
 def test_dates_from_a_table(tmp_path):

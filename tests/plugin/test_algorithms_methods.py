@@ -125,6 +125,19 @@ def test_empty_fields_are_left_out(starfm, run, jobs, values):
     assert jobs[0]["inputs"] == {role: {"path": values[role.upper()]} for role in ("fine", "coarse", "target")}
 
 
+def test_files_and_folders_reach_the_job(provider, run, tmp_path):
+    files = [str(tmp_path / "a.tar"), str(tmp_path / "b.h5")]
+    values = {
+        "PRODUCTS": files, "FOLDER": str(tmp_path), "OUTPUT": str(tmp_path / "stack"),
+        "EXPORT_JOB": str(tmp_path / "job.json"),
+    }
+    _, ok = provider.algorithm("import_products").create().run(values, run.context, run.feedback)
+    assert ok, run.feedback.textLog()
+    job = json.loads((tmp_path / "job.json").read_text(encoding="utf-8"))
+    assert job["inputs"] == {"products": {"path": files}, "folder": {"path": str(tmp_path)}}
+    assert job["outputs"] == {"output": str(tmp_path / "stack")}
+
+
 def test_settings_reach_the_job(starfm, run, jobs, values):
     from processing.core.ProcessingConfig import ProcessingConfig
 

@@ -29,7 +29,12 @@ class Downloads:
     explicit: bool = False
 
     def __str__(self) -> str:
-        return f"'{self.path.name}'"
+        return f"'{self.title}'"
+
+    @property
+    def title(self) -> str:
+        """Its name."""
+        return self.path.absolute().name
 
     @property
     def archive(self) -> bool:

@@ -45,7 +45,7 @@ def _product(downloads: Downloads, product: str, files: Mapping[str, str]) -> Pr
         raise UserError(f"The name of HLS product '{product}' has no date; give it the name that it had.")
     bands = tuple(
         Band(
-            downloads.gdal(files[band]), name, (band, band.replace("B0", "B")), 1,
+            downloads.gdal(files[band]), name, (band, band.replace("B0", "B"), band[1:].lstrip("0")), 1,
             DEGREE if name.startswith("thermal") else REFLECTANCE, 0.0, nodata=_FILL, size=30.0,
             step=DEGREE if name.startswith("thermal") else REFLECTANCE, usual=name in SHARED,
         )

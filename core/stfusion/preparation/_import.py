@@ -30,8 +30,8 @@ from stfusion.raster.stack import dated, dates_of, files_of, name_of
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape, working_bytes
 from stfusion.run import Context
 
-#: Shares of the working memory for GDAL's cache and for the tiles.
-_GDAL_SHARE, _TILE_SHARE = 0.2, 0.5
+#: Shares of the working memory for GDAL's cache, for resampled blocks and for the tiles.
+_GDAL_SHARE, _CACHE_SHARE, _TILE_SHARE = 0.2, 0.15, 0.4
 #: Bytes that a pixel takes in a tile: for every band, and for its quality bands and the dilation.
 _BAND_BYTES, _MASK_BYTES = 16, 64
 #: What the codes of a mask are called, and their colours.
@@ -192,7 +192,8 @@ def _wanted(context: Context) -> tuple[str, ...]:
 
 
 def _opened(context: Context, product: Product, mask: Source | None) -> ProductImage:
-    return ProductImage(product, product.bands, _wanted(context), int(context.options["dilation"]), mask)
+    room = int(_CACHE_SHARE * working_bytes(context))
+    return ProductImage(product, product.bands, _wanted(context), int(context.options["dilation"]), mask, room)
 
 
 def _write(

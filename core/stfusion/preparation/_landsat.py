@@ -71,7 +71,7 @@ def _product(downloads: Downloads, product: str, files: Mapping[str, str]) -> Pr
         if key in files:
             scale, offset = _scale(product, metadata, level, number, notes)
             bands.append(Band(
-                downloads.gdal(files[key]), name, (key.removesuffix(".TIF"), f"B{number}"), 1, scale, offset,
+                downloads.gdal(files[key]), name, (key.removesuffix(".TIF"), f"B{number}", number), 1, scale, offset,
                 nodata=0.0, size=30.0, step=REFLECTANCE, usual=name in SHARED,
             ))
         elif name in SHARED:

@@ -35,6 +35,8 @@ class ProductImage:
         Pixels around masked ones that are masked, too.
     mask
         A mask layer on the same grid, where there is one: other values than 0 are masked.
+    cache_bytes
+        Memory for resampled blocks.
 
     Raises
     ------
@@ -43,7 +45,8 @@ class ProductImage:
     """
 
     def __init__(
-        self, product: Product, bands: Sequence[Band], wanted: Collection[str], dilation: int, mask: Source | None
+        self, product: Product, bands: Sequence[Band], wanted: Collection[str], dilation: int, mask: Source | None,
+        cache_bytes: int,
     ) -> None:
         self.product, self.bands = product, bands
         self.dilation = dilation
@@ -53,11 +56,17 @@ class ProductImage:
             source for source in sources if abs(source.grid.affine.a * source.grid.affine.e) <= finest * 1.0001
         )
         self.grid = self.like.grid
-        self._images = [AlignedSource(source, self.grid, self._resampling(source)) for source in sources]
+        quality = [
+            each for each in product.quality if each.band is None or any(each.band in band.ids for band in bands)
+        ]
+        room = cache_bytes // (len(sources) + len(quality))
+        self._images = [
+            AlignedSource(source, self.grid, self._resampling(source), cache_bytes=room) for source in sources
+        ]
+        flags = [self._opened(Band(each.path, None, nodata=np.nan)) for each in quality]
         self._quality = [
-            (AlignedSource(self._opened(Band(each.path, None, nodata=np.nan)), self.grid, "nearest"), each.fields)
-            for each in product.quality
-            if each.band is None or any(each.band in band.ids for band in bands)
+            (AlignedSource(source, self.grid, "nearest", cache_bytes=room), each.fields)
+            for source, each in zip(flags, quality, strict=True)
         ]
         if wanted and product.lacks:
             raise UserError(f"{product} lacks {product.lacks}, which tells clouds; download it again, or mask 'none'.")

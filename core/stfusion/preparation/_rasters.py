@@ -13,7 +13,7 @@ from stfusion.errors import UserError
 from stfusion.preparation._downloads import Downloads, base
 from stfusion.preparation._products import Band, Product
 from stfusion.preparation._raw import ENDINGS, check_size, header_of, numbers_of
-from stfusion.raster.dates import find_date
+from stfusion.raster.dates import find_date, from_name
 from stfusion.raster.stack import RASTERS
 
 
@@ -50,7 +50,8 @@ def _product(downloads: Downloads, name: str, header: str | None, options: Mappi
     bands = tuple(
         Band(path, names[index], (str(index + 1),), index + 1, scale, offset, nodata=nodata) for index in range(count)
     )
-    return Product("Raster", title, "", find_date(title, tags), bands)
+    # Where a file's name has no date, its folder's or that of the file that it is a part of may have one.
+    return Product("Raster", title, "", find_date(title, tags) or from_name(name), bands)
 
 
 def _refuse(title: str, subdatasets: list[str]) -> None:

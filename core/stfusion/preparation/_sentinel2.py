@@ -43,13 +43,13 @@ def read(downloads: Downloads) -> Iterator[tuple[Product, set[str]]]:
         safe = re.match(r"(?:.*/)?([^/]*\.SAFE)/", name)
         if safe or name.endswith("MTD_MSIL1C.xml") or _IMAGE.search(name):
             raise UserError(
-                f"Sentinel-2 product '{safe[1] if safe else downloads.path.name}' has no {_METADATA}, which has its "
+                f"Sentinel-2 product '{safe[1] if safe else downloads.title}' has no {_METADATA}, which has its "
                 "date and scales; download it whole, and of level 2A."
             )
 
 
 def _product(downloads: Downloads, root: str, text: str, names: set[str]) -> Product:
-    title = root.rstrip("/").rpartition("/")[2] or downloads.path.name
+    title = root.rstrip("/").rpartition("/")[2] or downloads.title
     images: dict[tuple[str, int], str] = {}
     for name in sorted(names):
         match = _IMAGE.search(name)
@@ -63,8 +63,9 @@ def _product(downloads: Downloads, root: str, text: str, names: set[str]) -> Pro
     scale, offsets = _scales(title, text)
     bands = tuple(
         Band(
-            images[band, size], name, (band, band.replace("B0", "B")), 1, scale, offsets.get(number, 0.0) * scale,
-            nodata=0.0, size=float(size), step=REFLECTANCE, usual=band not in _ATMOSPHERE,
+            images[band, size], name, (band, band.replace("B0", "B"), band[1:].lstrip("0")), 1,
+            scale, offsets.get(number, 0.0) * scale, nodata=0.0, size=float(size), step=REFLECTANCE,
+            usual=band not in _ATMOSPHERE,
         )
         for number, (band, name) in enumerate(_BANDS.items())
         for size in (10, 20, 60)

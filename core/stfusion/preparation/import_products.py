@@ -64,9 +64,9 @@ METHOD = Method(
         ),
         Option(
             "bands", "text", "Bands", "",
-            "Names or numbers of the bands, separated by commas, such as red,NIR or B04,B08 or 4,3,2; 'all' for all of "
-            "them. When empty, the reflective bands that the sensors share, all bands of Sentinel-2 at the resolution, "
-            "and all bands of other files.",
+            "Names or numbers of the bands, separated by commas, such as red,NIR or B04,B08 or 4,3,2, as the product "
+            "counts them; 'all' for all of them. When empty, the reflective bands that the sensors share, all bands of "
+            "Sentinel-2 at the resolution, and all bands of other files.",
             advanced=False,
         ),
         Option(
@@ -135,7 +135,7 @@ METHOD = Method(
     outputs=(
         Output(
             "output", "folder_out", "Folder of the stack",
-            "Folder that receives an image for every date, and index.json on what they were made of.",
+            "Folder that receives an image for every date, and index.json on what they were made of.", images=True,
         ),
         Output(
             "masks_output", "folder_out", "Folder of the masks",
