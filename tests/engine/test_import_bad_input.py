@@ -10,9 +10,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from affine import Affine
 
 import products as made
-from makers import Outcome, run_method, write_raster
+from makers import Outcome, read_raster, run_method, write_raster
 
 Change = Callable[[Path], None]
 
@@ -188,10 +189,26 @@ def test_rasters_without_a_date_and_masks_of_another_grid(tmp_path):
             products=images[:1], masks=[mask])
 
 
+def test_fields_that_lie_nowhere(tmp_path):
+    made.modis_fields(tmp_path / "fields")
+    for path in (tmp_path / "fields").iterdir():
+        write_raster(path, read_raster(path), Affine.identity(), None)
+    refused(tmp_path, "have no coordinate system and different grids", folder=str(tmp_path / "fields"))
+
+
 def test_a_full_disk(tmp_path, monkeypatch):
     made.hls(tmp_path / "hls")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
     refused(tmp_path, "the disk has 0 MB free; make room", folder=str(tmp_path / "hls"))
+
+
+def test_outputs_within_each_other(tmp_path):
+    made.hls(tmp_path / "hls")
+    outcome = run_method(
+        "import_products", folder=str(tmp_path / "hls"), output=str(tmp_path / "a"), masks_output=str(tmp_path / "a/b")
+    )
+    assert re.search("'.*a' of an output has another output in it", outcome.error)
+    assert not (tmp_path / "a").exists()
 
 
 def test_a_folder_that_is_not_empty(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -47,12 +47,13 @@ _READERS: Mapping[str, Callable[[Downloads], Iterator[tuple[Product, set[str]]]]
 
 @dataclass(frozen=True)
 class _Masks:
-    """Mask layers by date; that of None belongs to all images."""
+    """Mask layers by date, and one that belongs to all other images."""
 
-    layers: Mapping[date | None, Input]
+    by_day: Mapping[date, Input]
+    every: Input | None = None
 
     def of(self, day: date) -> Source | None:
-        layer = self.layers.get(day) or self.layers.get(None)
+        layer = self.by_day.get(day, self.every)
         return None if layer is None else Source("Mask layer", replace(layer, bands=(1,), nodata=np.nan))
 
 
@@ -65,6 +66,7 @@ def run(context: Context) -> dict[str, Any]:
         A product is unknown or not whole, its date cannot be read, or two are of one date.
     """
     outputs = context.job.outputs
+    _check_outputs([Path(path).absolute() for path in outputs.values()])
     with (
         _scratch(context) as scratch,
         bounded_gdal(context, _GDAL_SHARE),
@@ -77,6 +79,12 @@ def run(context: Context) -> dict[str, Any]:
         for day, product in products.items():
             context.stop.check()
             _opened(context, product, masks.of(day))  # refuses what does not go together before anything is written
+        bare = [product for product in products.values() if not product.quality]
+        if bare and _wanted(context) and "masks" not in context.job.inputs:
+            context.reporter.log(
+                f"{len(bare)} of {len(products)} images have no quality bands, such as {bare[0]}; give 'Mask layers' "
+                "to leave out clouds."
+            )
         context.reporter.stage("Writing images", 2, 2)
         parts = {name: folders.enter_context(whole_folder(path, context.stop)) for name, path in outputs.items()}
         index = []
@@ -85,6 +93,12 @@ def run(context: Context) -> dict[str, Any]:
             index.append(_write(context, product, day, masks.of(day), parts, span))
         (parts["output"] / "index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     return {**outputs, "images": len(index), "masked": float(np.mean([each["masked"] for each in index]))}
+
+
+def _check_outputs(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        if any(folder == other or folder in other.parents for other in folders if other is not folder):
+            raise UserError(f"The folder '{folder}' of an output has another output in it; choose other folders.")
 
 
 @contextmanager
@@ -176,8 +190,8 @@ def _masks(context: Context) -> _Masks:
         return _Masks({})
     paths = files_of("mask", layers)
     if len(paths) == 1 and Source("Mask layer", Input(paths[0])).date is None:
-        return _Masks({None: replace(layers, path=paths[0], more=None)})
-    return _Masks({day: layer for day, layer in dated("mask", layers).items()})
+        return _Masks({}, replace(layers, path=paths[0], more=None))
+    return _Masks(dated("mask", layers))
 
 
 def _wanted(context: Context) -> tuple[str, ...]:
@@ -267,8 +281,6 @@ def _said(
         report.warning(f"{product}: {clipped} values do not fit into 16 bits and were cut; store them as 'float32'.")
     if not there or masked == 1:
         report.warning(f"{product}: no pixel is left; check its bands, or mask less.")
-    if not image.masked_by_quality:
-        report.log(f"{product} has no quality bands; only what has no data, or a mask layer leaves out, is masked.")
     return {
         "file": name, "date": day.isoformat(), "product": product.path, "kind": product.title, "bands": names,
         "masked": masked, "masked_by_kind": shares, "without_data": 1 - there / total,

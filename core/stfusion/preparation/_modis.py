@@ -19,7 +19,7 @@ from stfusion.raster.dates import from_name
 _KINDS = r"(?:M[OY]D09\w+|MCD43A4|V(?:NP|J1|J2)09\w+|V(?:NP|J1|J2)43[IM]A4)"
 _FILE = re.compile(rf"({_KINDS}\.A\d{{7}}\.[\w.]+?)\.(hdf|h5|nc)", re.IGNORECASE)
 #: A GeoTIFF of a field: the name of the file without its ending, and that of the field.
-_FIELD = re.compile(rf"({_KINDS}\.A\d{{7}}\.(?:[\w-]+\.)*?\d+)\.([A-Za-z]\w+)\.tiff?", re.IGNORECASE)
+_FIELD = re.compile(rf"({_KINDS}\.A\d{{7}}\.(?:[\w-]+\.)*?\d+)\.([A-Za-z]\w+)\.(?:tiff?|vrt)", re.IGNORECASE)
 #: The same as AppEEARS writes it.
 _EXTRACT = re.compile(rf"({_KINDS}\.\d+)_([A-Za-z]\w+?)_doy(\d{{7}})\d*(_aid\d+)\.tiff?", re.IGNORECASE)
 #: Bands in the order of wavelength.
@@ -65,7 +65,8 @@ def _subdatasets(path: str) -> dict[str, str]:
     """What GDAL opens for every field of an HDF file."""
     name = PurePath(path).name
     try:
-        with rasterio.open(path) as dataset:
+        # The netCDF driver takes the files of its ending, but does not know where the grids of HDF-EOS lie.
+        with rasterio.open(path, driver=None if path.lower().endswith(".hdf") else "HDF5") as dataset:
             found = {re.split(r"[/:]", each)[-1].strip('"'): each for each in dataset.subdatasets}
     except RasterioError as error:
         if _is_hdf4(path):

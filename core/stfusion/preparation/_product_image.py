@@ -16,7 +16,7 @@ from stfusion.preparation._products import Band, Product
 from stfusion.preparation._quality import Codes, codes
 from stfusion.preparation.import_products import DILATED, LAYER
 from stfusion.raster.output import Content, Encoding
-from stfusion.raster.source import AlignedSource, Array, Box, Source
+from stfusion.raster.source import AlignedSource, Array, Box, Source, align
 
 #: Nodata value of reflectance in whole numbers: no surface has a reflectance of -1.
 _NODATA = -9999
@@ -41,7 +41,7 @@ class ProductImage:
     Raises
     ------
     UserError
-        A file cannot be opened, a quality band is missing, or the mask has another grid.
+        A file cannot be opened or lies elsewhere, a quality band is missing, or the mask has another grid.
     """
 
     def __init__(
@@ -60,12 +60,10 @@ class ProductImage:
             each for each in product.quality if each.band is None or any(each.band in band.ids for band in bands)
         ]
         room = cache_bytes // (len(sources) + len(quality))
-        self._images = [
-            AlignedSource(source, self.grid, self._resampling(source), cache_bytes=room) for source in sources
-        ]
+        self._images = [align(source, self.like, self._resampling(source), room) for source in sources]
         flags = [self._opened(Band(each.path, None, nodata=np.nan)) for each in quality]
         self._quality = [
-            (AlignedSource(source, self.grid, "nearest", cache_bytes=room), each.fields)
+            (align(source, self.like, "nearest", room), each.fields)
             for source, each in zip(flags, quality, strict=True)
         ]
         if wanted and product.lacks:
@@ -108,11 +106,6 @@ class ProductImage:
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return self.like.shape
-
-    @property
-    def masked_by_quality(self) -> bool:
-        """Whether it has quality bands."""
-        return bool(self._quality)
 
     @property
     def resampled(self) -> list[str]:

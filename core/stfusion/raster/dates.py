@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from pathlib import PurePath
 
-_TAGS = ("ACQUISITION_DATE", "ACQUISITIONDATETIME", "ACQUISITION_DATETIME", "SENSING_TIME", "TIFFTAG_DATETIME")
+_TAGS = (
+    "ACQUISITION_DATE", "ACQUISITIONDATETIME", "ACQUISITION_DATETIME", "DATE_ACQUIRED", "SENSING_TIME",
+    "RANGEBEGINNINGDATE", "TIFFTAG_DATETIME",
+)
 _YEAR_MONTH_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?!\d)")
 _YEAR_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?([0-3]\d\d)(?!\d)")
 #: Where the names of usual products, which often have the date of processing too, have the acquisition date: Landsat
