@@ -13,7 +13,7 @@ IDS = {
     "stf:stfdiff", "stf:fuse_trained", "stf:import_network", "stf:train", "stf:fine_tune",
     "stf:assess_classification", "stf:assess_fused_classes", "stf:sampling_design", "stf:match_classes",
     "stf:reclassify", "stf:assess_fusion", "stf:wald_protocol", "stf:kmeans", "stf:apply_kmeans", "stf:kmeans_study",
-    "stf:align", "stf:import_products", "stf:simulate_coarse", "stf:check_pairs", "stf:harmonise",
+    "stf:align", "stf:import_products", "stf:simulate_coarse", "stf:check_pairs", "stf:cut_patches", "stf:harmonise",
     "stf:simple_mean", "stf:brovey", "stf:gihs", "stf:gsa", "stf:mtf_glp_fs", "stf:pca_fusion", "stf:gram_schmidt",
     "stf:bt_h", "stf:bdsd", "stf:bdsd_pc", "stf:pracs",
     "stf:pnn", "stf:pannet", "stf:drpnn", "stf:msdcnn", "stf:dicnn", "stf:fusionnet", "stf:gppnn",
