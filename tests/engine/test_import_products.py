@@ -370,6 +370,8 @@ def test_what_is_masked_is_nodata_and_the_masks_say_why(tmp_path):
     path = tmp_path / "masks" / "LC08_mask_20201002.tif"
     mask = read_raster(path)[0]
     assert [mask[at] for at in places] == [CODES["fill"], CODES["shadow"], CODES["cloud"], 0]
+    look = path.with_suffix(".qml").read_text(encoding="utf-8")
+    assert all(f'label="{word}"' in look for word in ("clear", "fill", "shadow", "dilated", "mask layer"))
     # The masks are a stack of masks: with them, the unmasked image is the masked one.
     results(imported(tmp_path / "open", [tmp_path / made.LANDSAT], mask="none"))
     whole = dated("fine", Input(str(tmp_path / "open" / "stack")), Input(str(tmp_path / "masks")))

@@ -27,6 +27,7 @@ from stfusion.preparation.import_products import CODES, DILATED, LAYER
 from stfusion.raster.output import Content, Output, provenance
 from stfusion.raster.source import Array, Box, Source
 from stfusion.raster.stack import dated, dates_of, files_of, name_of
+from stfusion.raster.style import paletted
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape, working_bytes
 from stfusion.run import Context
 
@@ -239,9 +240,10 @@ def _write(
                 beside.write_stored(box, codes[None])
 
         _tiled(context, image, write, span)
-        for each in (output, beside):
-            if each is not None:
-                each.finish(context.threads)
+        output.finish(context.threads)
+        if beside is not None:
+            looks = ((code, _WORDS.get(code, "clear"), colour) for code, colour in _COLOURS.items())
+            beside.finish(context.threads, style=paletted(looks))
     return _said(context, image, day, name, counts, output.clipped)
 
 
