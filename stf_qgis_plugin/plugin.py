@@ -1,4 +1,4 @@
-"""The plugin: registers the provider and, in a window, the entries of the Raster menu."""
+"""The plugin: registers the provider and, in a window, the entries of the Raster menu and the dock."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from qgis import processing
 from qgis.core import QgsApplication
+from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QAction
 
 from .provider import StfProvider
@@ -13,8 +14,15 @@ from .provider import StfProvider
 if TYPE_CHECKING:
     from qgis.gui import QgisInterface
 
+    from .gui.pixel_series import PixelSeriesDock
+
 MENU = "STF - Spatiotemporal Fusion"
-ENTRIES = {"Install engine…": "stf:install_engine", "Check engine…": "stf:check_engine"}
+ENTRIES = {
+    "Load job results…": "stf:load_results",
+    "Install engine…": "stf:install_engine",
+    "Check engine…": "stf:check_engine",
+}
+PIXEL_SERIES = "Pixel time series"
 
 
 class StfPlugin:
@@ -24,6 +32,7 @@ class StfPlugin:
         self._iface = iface
         self._provider: StfProvider | None = None
         self._actions: list[QAction] = []
+        self._dock: PixelSeriesDock | None = None
 
     def initProcessing(self) -> None:
         """Register the provider (all that qgis_process asks for)."""
@@ -33,24 +42,48 @@ class StfPlugin:
         self._provider.refreshAlgorithms()
 
     def initGui(self) -> None:
-        """Register the provider and add the menu entries."""
+        """Register the provider and add the menu entries and the button of the dock."""
         self.initProcessing()
         if self._iface is None:
             return
+        series = self._add_entry(PIXEL_SERIES)
+        series.triggered.connect(self._open_dock)
+        self._iface.addRasterToolBarIcon(series)
         for title, algorithm in ENTRIES.items():
-            action = QAction(self._provider.icon(), title, self._iface.mainWindow())
-            action.triggered.connect(lambda _checked=False, algorithm=algorithm: self._open(algorithm))
-            self._iface.addPluginToRasterMenu(MENU, action)
-            self._actions.append(action)
+            self._add_entry(title).triggered.connect(
+                lambda _checked=False, algorithm=algorithm: self._open(algorithm)
+            )
+
+    def _add_entry(self, title: str) -> QAction:
+        action = QAction(self._provider.icon(), title, self._iface.mainWindow())
+        self._iface.addPluginToRasterMenu(MENU, action)
+        self._actions.append(action)
+        return action
 
     def unload(self) -> None:
         """Take back everything that was added."""
         for action in self._actions:
             self._iface.removePluginRasterMenu(MENU, action)
+            self._iface.removeRasterToolBarIcon(action)
         self._actions.clear()
+        if self._dock is not None:
+            self._dock.put_away()
+            self._iface.removeDockWidget(self._dock)
+            self._dock.deleteLater()
+            self._dock = None
         if self._provider is not None:
             QgsApplication.processingRegistry().removeProvider(self._provider)
             self._provider = None
+
+    def _open_dock(self) -> None:
+        """Show the dock, with its map tool in hand; widgets are imported only where there is a window."""
+        from .gui.pixel_series import PixelSeriesDock
+
+        if self._dock is None:
+            self._dock = PixelSeriesDock(self._iface.mapCanvas(), self._iface.mainWindow())
+            self._iface.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, self._dock)
+        self._dock.setUserVisible(True)
+        self._dock.pick.trigger()
 
     @staticmethod
     def _open(algorithm: str) -> None:

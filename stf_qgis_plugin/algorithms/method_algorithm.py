@@ -23,7 +23,7 @@ from qgis.core import (
 
 from .. import settings
 from ..engine import locator, runner
-from ..layers import group, outcome, result, sources
+from ..layers import containers, group, outcome, result, sources
 from . import job
 from .base import HELP_PAGES, StfAlgorithm
 from .declarations import Declaration
@@ -169,6 +169,7 @@ class MethodAlgorithm(StfAlgorithm):
         engine = locator.find(self._method.needs)
         order = self._job(parameters, context, {p.name: given.value(p) for p in self._wanted(given)})
         folder = Path(QgsProcessingUtils.generateTempFilename("job.json")).parent
+        containers.hand_over(order, folder, feedback)
         found = runner.run_job(engine, order, feedback, str(folder), settings.keep_job_files())
         day = found.get("date") or order["inputs"].get(self._target(), {}).get("date")
         loaded = {key(output.name): "" for output in self._wanted(given)}
@@ -235,7 +236,9 @@ class MethodAlgorithm(StfAlgorithm):
                 ending = f".{output.extension}" if output.extension else _OUTPUTS[output.kind]
                 outputs[output.name] = str(beside.with_suffix(ending))
                 feedback.pushInfo(f"The job will write '{output.title}' to {outputs[output.name]}.")
-        job.write(self._job(given.values, given.context, outputs), path)
+        order = self._job(given.values, given.context, outputs)
+        containers.hand_over(order, path.with_name(f"{path.stem}_inputs"), feedback)
+        job.write(order, path)
         feedback.pushInfo(f"Wrote {path}; run it with: stfusion run \"{path}\"")
         return {EXPORT_JOB: str(path)}
 

@@ -73,7 +73,10 @@ def show(
     """
     root = project.layerTreeRoot()
     group = next((each for each in root.findGroups(True) if each.customProperty(PLACE) == stack.place), None)
-    group = _fill(project, group or root.insertGroup(0, stack.title), stack, renderer, first)
+    if group is None:
+        group = root.insertGroup(0, stack.title)
+    _fill(project, group, stack, renderer, first)
+    group.setExpanded(True)
     days = sorted({image.day for image in stack.all if image.day})
     if days:
         _set_time(project, days)
@@ -83,7 +86,7 @@ def show(
 def _fill(
     project: QgsProject, group: QgsLayerTreeGroup, stack: Stack, renderer: QgsRasterRenderer | None,
     first: QgsMapLayer | None,
-) -> QgsLayerTreeGroup:
+) -> None:
     group.setCustomProperty(PLACE, stack.place)
     there = {node.layer().source(): node for node in group.children() if isinstance(node, QgsLayerTreeLayer)
              and node.layer()}
@@ -93,20 +96,19 @@ def _fill(
             continue
         layer = first if is_first else _open(stack, image)
         _finish(layer, stack, image, renderer)
-        if is_first:
-            node = project.layerTreeRoot().findLayer(layer.id())
-            if node is not None:
-                node.parent().removeChildNode(node)
-        else:
+        before = project.layerTreeRoot().findLayer(layer.id())
+        if not is_first:
             project.addMapLayer(layer, False)
         group.insertLayer(position, layer).setExpanded(False)
+        # Only then: the project drops a layer that is nowhere in the panel.
+        if before is not None:
+            before.parent().removeChildNode(before)
     inner_groups = {each.customProperty(PLACE): each for each in group.findGroups()}
     for inner in stack.inner:
         made = inner_groups.get(inner.place) or group.addGroup(inner.title)
         _fill(project, made, inner, renderer if inner.shown else None, first)
         made.setExpanded(False)
         made.setItemVisibilityChecked(inner.shown)
-    return group
 
 
 def _open(stack: Stack, image: Image) -> QgsMapLayer:

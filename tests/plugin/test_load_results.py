@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 from qgis.core import Qgis, QgsDateTimeRange, QgsProject, QgsRasterLayer, QgsSingleBandGrayRenderer
+from qgis.PyQt.QtCore import QCoreApplication
 
 from conftest import write
 
@@ -53,6 +54,8 @@ def load(provider, run):
         results, ok = algorithm.run(given, run.context, run.feedback)
         assert ok, run.feedback.textLog()
         assert handleAlgorithmResults(algorithm, run.context, run.feedback, False, results)
+        # Layers that are nowhere in the panel go when QGIS comes to it.
+        QCoreApplication.processEvents()
         return results
 
     return load_results
@@ -84,6 +87,7 @@ def test_series_becomes_a_group_of_dated_layers(load, series):
     found = groups()
     assert set(found) == {"maize", "Uncertainty"}
     assert names(found["maize"]) == [f"maize {day}" for day in DAYS]
+    assert len(QgsProject.instance().mapLayers()) == 8
     assert days_of(found["maize"]) == list(DAYS)
     assert [node.isVisible() for node in found["maize"].children()] == [True] * 4 + [False]
 

@@ -124,7 +124,7 @@ def test_fuses_from_the_toolbox(scene, request, tmp_path):
     assert fused["day"] == (order["day"] or fused["day"])
     assert fused["day"]
     assert fused["name"] == f"STARFM {fused['day']}"
-    assert verdict["menu"] == ["Check engine…", "Install engine…"]
+    assert verdict["menu"] == ["Check engine…", "Install engine…", "Load job results…", "Pixel time series"]
     assert verdict["code"] == 0, "QGIS did not end by itself"
     for name in ("toolbox", "form", "advanced", "log", "canvas", "install"):
         assert Path(f"{order['screenshots']}-{name}.png").stat().st_size > 5000
