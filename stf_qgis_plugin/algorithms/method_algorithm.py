@@ -169,7 +169,7 @@ class MethodAlgorithm(StfAlgorithm):
         engine = locator.find(self._method.needs)
         order = self._job(parameters, context, {p.name: given.value(p) for p in self._wanted(given)})
         folder = Path(QgsProcessingUtils.generateTempFilename("job.json")).parent
-        containers.hand_over(order, folder, feedback)
+        self._hand_over(order, folder, feedback)
         found = runner.run_job(engine, order, feedback, str(folder), settings.keep_job_files())
         day = found.get("date") or order["inputs"].get(self._target(), {}).get("date")
         loaded = {key(output.name): "" for output in self._wanted(given)}
@@ -178,6 +178,11 @@ class MethodAlgorithm(StfAlgorithm):
         if self._images() and self.parameterAsBoolean(parameters, LOAD, context):
             self._open(Path(order["outputs"][self._images()]), context, feedback)
         return {key(name): value for name, value in found.items()}
+
+    def _hand_over(self, order: dict[str, Any], folder: Path, feedback: QgsProcessingFeedback) -> None:
+        """Put files into the job in place of what the engine's GDAL cannot read."""
+        files = next((role.id for role in self._method.roles if role.sensor == "files"), None)
+        containers.hand_over(order, folder, feedback, files)
 
     def _wanted(self, given: Given) -> list[Declaration]:
         """The outputs that are required or asked for."""
@@ -237,7 +242,7 @@ class MethodAlgorithm(StfAlgorithm):
                 outputs[output.name] = str(beside.with_suffix(ending))
                 feedback.pushInfo(f"The job will write '{output.title}' to {outputs[output.name]}.")
         order = self._job(given.values, given.context, outputs)
-        containers.hand_over(order, path.with_name(f"{path.stem}_inputs"), feedback)
+        self._hand_over(order, path.with_name(f"{path.stem}_inputs"), feedback)
         job.write(order, path)
         feedback.pushInfo(f"Wrote {path}; run it with: stfusion run \"{path}\"")
         return {EXPORT_JOB: str(path)}

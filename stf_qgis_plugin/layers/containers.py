@@ -14,6 +14,8 @@ from qgis.core import QgsProcessingException, QgsProcessingFeedback
 from ..engine.process import Cancelled
 
 _HDF4, _SUBDATASET = b"\x0e\x03\x13\x01", re.compile(r'HDF4_\w+:[^"]*"?([^"]+\.\w+)"?:')
+#: Endings of images and archives that are given on from beside a container.
+_IMAGES = (".hdf", ".h5", ".nc", ".tif", ".tiff", ".tar", ".gz", ".tgz", ".zip", ".img", ".vrt", ".jp2")
 _OPTIONS = ("TILED=YES", "COMPRESS=DEFLATE", "PREDICTOR=2", "ZLEVEL=1", "BIGTIFF=IF_SAFER")
 
 
@@ -28,23 +30,46 @@ def in_container(source: str) -> bool:
         return False
 
 
-def hand_over(job: dict[str, Any], folder: Path, feedback: QgsProcessingFeedback) -> None:
+def hand_over(job: dict[str, Any], folder: Path, feedback: QgsProcessingFeedback, files: str | None = None) -> None:
     """Put GeoTIFFs into a job in place of what the engine cannot read; they are written into ``folder``.
 
     A subdataset becomes one file, a container one for each of its fields: ``NAME.FIELD.tif``, NAME being that of the
-    container without its ending, so that product and date can still be told. May be called in a worker thread.
+    container without its ending, so that product and date can still be told. What is in a folder with containers goes
+    to the input ``files``, if the job's method has such a one. May be called in a worker thread.
 
     Raises
     ------
     QgsProcessingException
         A field cannot be read or written, or the user cancelled.
     """
+    for role, given in list(job["inputs"].items()):
+        if files and role != files and any(map(in_container, _below(given.get("path")))):
+            listed = job["inputs"].setdefault(files, {"path": []})
+            listed["path"] = [*_listed(listed["path"]), *_expanded(Path(job["inputs"].pop(role)["path"]))]
     for given in job["inputs"].values():
         for key in ("path", "mask"):
-            paths = [given[key]] if isinstance(given.get(key), str) else given.get(key) or []
+            paths = _listed(given.get(key))
             if any(map(in_container, paths)):
                 found = [new for path in paths for new in _instead(path, folder, feedback)]
                 given[key] = found if len(found) > 1 or not isinstance(given[key], str) else found[0]
+
+
+def _listed(paths: str | Sequence[str] | None) -> Sequence[str]:
+    return [paths] if isinstance(paths, str) else paths or []
+
+
+def _below(path: str | Sequence[str] | None) -> list[str]:
+    """The files below a folder; none of what is no folder."""
+    return [str(file) for file in Path(path).rglob("*") if file.is_file()] if isinstance(path, str) else []
+
+
+def _expanded(folder: Path) -> Iterator[str]:
+    """What is in a folder, one by one: folders without containers as a whole, of the files those that are images."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and any(map(in_container, _below(str(path)))):
+            yield from _expanded(path)
+        elif path.is_dir() or path.suffix.lower() in _IMAGES:
+            yield str(path)
 
 
 def _instead(source: str, folder: Path, feedback: QgsProcessingFeedback) -> Iterator[str]:

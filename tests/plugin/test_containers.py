@@ -76,6 +76,45 @@ def test_subdataset_and_image_become_one_file(qgis, tmp_path, image):
     assert coarse.rpartition("/")[2].startswith("one_20200101.")
 
 
+def test_folder_with_containers_becomes_files(qgis, tmp_path, image):
+    from stf_qgis_plugin.layers.containers import hand_over
+
+    folder = tmp_path / "downloads"
+    for name in ("modis/2020", "landsat"):
+        (folder / name).mkdir(parents=True)
+    hdf(folder / "modis" / "2020" / f"{NAME}.hdf", image, 500.0)
+    for name in ("modis/VNP09GA.h5", "modis/notes.txt", "landsat/LC08_MTL.txt"):
+        (folder / name).write_text("other", encoding="utf-8")
+    order = job(folder=str(folder), products="first.tif")
+    hand_over(order, tmp_path / "temporary", Recorder(), "products")
+    temporary = str(tmp_path / "temporary")
+    assert order == job(products=[
+        "first.tif", str(folder / "landsat"), f"{temporary}/{NAME}.Band0.tif", f"{temporary}/{NAME}.Band1.tif",
+        str(folder / "modis" / "VNP09GA.h5"),
+    ])
+
+
+@pytest.mark.parametrize("given", ["FOLDER", "PRODUCTS"])
+def test_modis_download_is_imported(provider, engine, run, tmp_path, given, monkeypatch):
+    """GDAL cannot write the names of MODIS's fields: they are put in its mouth."""
+    from stf_qgis_plugin.layers import containers
+
+    names = {"Band0": "sur_refl_b01_1", "Band1": "sur_refl_b02_1"}
+    fields = containers._fields
+    monkeypatch.setattr(containers, "_fields", lambda source: {names[k]: v for k, v in fields(source).items()})
+    (tmp_path / "downloads").mkdir()
+    image = np.arange(96, dtype=np.int16).reshape(2, 6, 8) + 100
+    path = hdf(tmp_path / "downloads" / f"{NAME}.hdf", image, 500.0)
+    values = {given: str(tmp_path / "downloads") if given == "FOLDER" else [path], "BANDS": "red,NIR",
+              "OUTPUT": str(tmp_path / "stack"), "LOAD": False}
+    results, ok = provider.algorithm("import_products").create().run(values, run.context, run.feedback)
+    assert ok, run.feedback.textLog()
+    assert results["IMAGES"] == 1
+    (written,) = (tmp_path / "stack").glob("*.tif")
+    assert written.name.endswith("_20201001.tif")
+    assert np.array_equal(read(str(written)), image)
+
+
 def test_what_the_engine_reads_is_left_alone(qgis, tmp_path, scene):
     from stf_qgis_plugin.layers.containers import hand_over
 
