@@ -1,4 +1,4 @@
-"""A real QGIS window: the form of STARFM is opened from the toolbox, filled and run, and the result is looked at."""
+"""A real QGIS window: STARFM is run from the toolbox; a series is loaded, played and looked at over time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,7 @@ def test_fuses_from_the_toolbox(scene, request, tmp_path):
     screenshots.mkdir(parents=True, exist_ok=True)
     order = {
         **request.getfixturevalue(scene),
+        "scenario": "fuse",
         "OUTPUT": str(tmp_path / "fused.tif"),
         "screenshots": str(screenshots / scene),
         "verdict": str(tmp_path / "verdict.json"),
@@ -128,3 +130,37 @@ def test_fuses_from_the_toolbox(scene, request, tmp_path):
     assert verdict["code"] == 0, "QGIS did not end by itself"
     for name in ("toolbox", "form", "advanced", "log", "canvas", "install"):
         assert Path(f"{order['screenshots']}-{name}.png").stat().st_size > 5000
+
+
+def test_series_is_loaded_played_and_read(tmp_path):
+    days = ("2020-10-01", "2020-10-09", "2020-10-17")
+    folder = tmp_path / "maize"
+    folder.mkdir()
+    script = (
+        "import sys; from osgeo import gdal, osr; import numpy as np\n"
+        "crs = osr.SpatialReference(); crs.ImportFromEPSG(32611)\n"
+        "for number, path in enumerate(sys.argv[1:]):\n"
+        "    file = gdal.GetDriverByName('GTiff').Create(path, 9, 9, 1, gdal.GDT_Int16)\n"
+        "    file.SetGeoTransform((600000, 30, 0, 3700000, 0, -30)); file.SetProjection(crs.ExportToWkt())\n"
+        "    file.GetRasterBand(1).WriteArray(np.full((9, 9), 1000 * (number + 1)))\n"
+        "    file = None\n"
+    )
+    paths = [str(folder / f"fused_{day.replace('-', '')}.tif") for day in days]
+    subprocess.run([sys.executable, "-c", script, *paths], check=True, timeout=60)
+    rows = [{"date": day, "action": "fuse"} for day in (*days, "2020-10-25")]
+    (folder / "plan.json").write_text(json.dumps({"dates": rows}), encoding="utf-8")
+    screenshots = BUILD / "screenshots"
+    screenshots.mkdir(parents=True, exist_ok=True)
+    order = {
+        "scenario": "series", "FOLDER": str(folder), "screenshots": str(screenshots / "series"),
+        "verdict": str(tmp_path / "verdict.json"),
+    }
+    verdict = run_qgis(tmp_path, Path(__file__).with_name("window_script.py"), order)
+
+    assert not verdict["error"], verdict["error"]
+    assert "lacks 1 of its 4 dates (2020-10-25)" in verdict["log"]
+    assert verdict["group"] == ["maize", *(f"maize {day}" for day in days)]
+    assert verdict["frames"] == 3
+    assert verdict["plays"], "two dates look the same"
+    assert verdict["values"] == {"maize": [1000.0, 2000.0, 3000.0]}
+    assert verdict["code"] == 0, "QGIS did not end by itself"

@@ -1,4 +1,4 @@
-"""Runs inside QGIS: does what a person does with the STARFM form, and writes what it saw.
+"""Runs inside QGIS: does what a person does with a fusion or a series, and writes what it saw.
 
 Every step is taken by a timer, because the toolbox opens its form in an event loop of its own.
 """
@@ -12,20 +12,24 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import processing
 from processing.gui.AlgorithmDialog import AlgorithmDialog
 from qgis.core import (
     Qgis,
     QgsContrastEnhancement,
+    QgsInterval,
     QgsMultiBandColorRenderer,
     QgsProject,
     QgsRasterLayer,
     QgsSingleBandGrayRenderer,
+    QgsTemporalNavigationObject,
+    QgsUnitTypes,
 )
 from qgis.gui import QgsCollapsibleGroupBoxBasic
 from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QModelIndex, QPoint, Qt, QTimer
 from qgis.PyQt.QtTest import QTest
-from qgis.PyQt.QtWidgets import QApplication, QDialog, QDockWidget, QGroupBox, QTextEdit
+from qgis.PyQt.QtWidgets import QAction, QApplication, QDialog, QDockWidget, QGroupBox, QTextEdit
 from qgis.utils import iface
 
 ORDER = json.loads(Path(os.environ["STF_WINDOW_ORDER"]).read_text(encoding="utf-8"))
@@ -36,8 +40,8 @@ VERDICT: dict[str, object] = {"error": "the script did not come to its end"}
 Step = Callable[[], object]
 
 
-def scenario() -> Iterator[Step]:
-    """The steps; each yielded condition is waited for."""
+def fuse() -> Iterator[Step]:
+    """The form of STARFM, from the toolbox to the result; each yielded condition is waited for."""
     window, canvas = iface.mainWindow(), iface.mapCanvas()
     screen = QApplication.primaryScreen().geometry()
     window.setGeometry(screen)
@@ -85,6 +89,50 @@ def scenario() -> Iterator[Step]:
     (fused,) = [layer for layer in QgsProject.instance().mapLayers().values() if layer not in layers.values()]
     VERDICT["fused"] = {**seen(fused), **in_the_project(fused)}
     yield from menu()
+
+
+def series() -> Iterator[Step]:
+    """A series is loaded, played, and looked at over time at a place of the map."""
+    canvas, screen = iface.mapCanvas(), QApplication.primaryScreen().geometry()
+    iface.mainWindow().setGeometry(screen)
+    dialog = processing.createAlgorithmDialog("stf:load_results", {"FOLDER": ORDER["FOLDER"]})
+    dialog.show()
+    finished: list[bool] = []
+    dialog.algorithmFinished.connect(lambda ok, results: finished.append(ok))
+    QTest.mouseClick(dialog.runButton(), Qt.MouseButton.LeftButton)
+    yield lambda: finished
+    VERDICT["log"] = log_of(dialog)
+    dialog.close()
+    yield pause(1.0)
+    (group,) = QgsProject.instance().layerTreeRoot().findGroups()
+    VERDICT["group"] = [group.name(), *(node.name() for node in group.children())]
+    layer = group.children()[0].layer()
+    canvas.setDestinationCrs(layer.crs())
+    canvas.setExtent(layer.extent())
+
+    controller = canvas.temporalController()
+    times = QgsProject.instance().timeSettings()
+    controller.setTemporalExtents(times.temporalRange())
+    controller.setFrameDuration(QgsInterval(times.timeStep(), QgsUnitTypes.TemporalUnit.TemporalDays))
+    controller.setNavigationMode(QgsTemporalNavigationObject.NavigationMode.Animated)
+    VERDICT["frames"] = controller.totalFrameCount()
+    pictures = []
+    for frame in (0, 2):
+        controller.setCurrentFrameNumber(frame)
+        yield pause(1.0)
+        yield lambda: not canvas.isDrawing()
+        pictures.append(canvas.grab().toImage())
+        screenshot(f"frame{frame}")
+    VERDICT["plays"] = pictures[0] != pictures[1]
+
+    entries()["Pixel time series"].trigger()
+    dock = iface.mainWindow().findChild(QDockWidget, "StfPixelSeries")
+    yield pause(1.0)
+    QTest.mouseClick(canvas.viewport(), Qt.MouseButton.LeftButton, pos=canvas.viewport().rect().center())
+    yield lambda: dock.plot.lines
+    VERDICT["values"] = {line.title: [value for _, value in line.points] for line in dock.plot.lines}
+    yield pause(0.5)
+    screenshot("dock")
 
 
 def show(layer: QgsRasterLayer) -> None:
@@ -177,12 +225,16 @@ def in_the_project(layer: QgsRasterLayer) -> dict[str, object]:
     }
 
 
+def entries() -> dict[str, QAction]:
+    """The plugin's entries in the Raster menu, by their titles."""
+    (submenu,) = [action.menu() for action in iface.rasterMenu().actions() if "STF" in action.text()]
+    return {action.text().replace("&", ""): action for action in submenu.actions()}
+
+
 def menu() -> Iterator[Step]:
     """The plugin's entries in the Raster menu, and the form of the installer."""
-    (submenu,) = [action.menu() for action in iface.rasterMenu().actions() if "STF" in action.text()]
-    entries = {action.text().replace("&", ""): action for action in submenu.actions()}
-    VERDICT["menu"] = sorted(entries)
-    entries["Install engine…"].trigger()
+    VERDICT["menu"] = sorted(entries())
+    entries()["Install engine…"].trigger()
     yield form
     form().setGeometry(QApplication.primaryScreen().geometry().adjusted(350, 250, -350, -250))
     yield pause(0.5)
@@ -206,7 +258,7 @@ class Driver:
     """Takes the steps, one after the other, and ends QGIS after the last one or the first that fails."""
 
     def __init__(self) -> None:
-        self._steps = scenario()
+        self._steps = {"fuse": fuse, "series": series}[ORDER["scenario"]]()
         self._holds: Step = pause(2.0)
         self._limit = time.monotonic() + STEP_SECONDS
         self._timer = QTimer()
