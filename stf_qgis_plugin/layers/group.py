@@ -75,6 +75,8 @@ def show(
     group = next((each for each in root.findGroups(True) if each.customProperty(PLACE) == stack.place), None)
     if group is None:
         group = root.insertGroup(0, stack.title)
+        # The panel unfolds what is changed to unfolded, and a group that was empty is not.
+        group.setExpanded(False)
     _fill(project, group, stack, renderer, first)
     group.setExpanded(True)
     days = sorted({image.day for image in stack.all if image.day})
