@@ -82,7 +82,8 @@ ToolBox is taken where its programs are on the path. How good the results are is
 On the same files, four bands in 16 bits at a ratio of 4; "Scene" is the panchromatic image. Both write GeoTIFF without
 compression (`--layout tiled` here), on one thread each where nothing else is said. "Work" is the large case less a tiny
 one, that is without the start of the program; the ratios are theirs by ours. All values agree to 1: Orfeo ToolBox cuts
-fractions off, and GDAL rounds a half to the other side here and there.
+fractions off, and GDAL rounds a half of what it interpolates to the other side here and there, which makes 2 of some
+(less than one value in a million).
 
 """
 

@@ -86,15 +86,16 @@ def _profile(size: int, bands: int, pixel: int) -> dict[str, Any]:
     }
 
 
-def difference(ours: Path, theirs: Path) -> int:
-    """The largest difference of two images but for their borders."""
-    largest = 0
+def agree(case: Path, ours: Path, theirs: Path) -> bool:
+    """Whether two images but for their borders differ by more than 1 in less than a millionth of their values."""
+    beyond = total = 0
     with rasterio.open(ours) as one, rasterio.open(theirs) as other:
         for top in range(BORDER, one.height - BORDER, ROWS):
             window = Window(BORDER, top, one.width - 2 * BORDER, min(ROWS, one.height - BORDER - top))
             a, b = (image.read(window=window).astype(np.int32) for image in (one, other))
-            largest = max(largest, int(np.abs(a - b).max()))
-    return largest
+            beyond += int(np.count_nonzero(np.abs(a - b) > 1))
+            total += a.size
+    return beyond < 1e-6 * total
 
 
 def _orfeo(method: str, *options: object, theirs: str = "") -> Task:
@@ -112,7 +113,7 @@ def _orfeo(method: str, *options: object, theirs: str = "") -> Task:
             "otbcli_BundleToPerfectSensor", "-inp", case / "pan.tif", "-inxs", case / "ms.tif",
             "-method", theirs or method, "-out", output, "uint16",
         ),
-        lambda case, ours, others: difference(ours, others) <= 1,
+        agree,
         extension=".tif",
     )
 
@@ -133,7 +134,7 @@ def _gdal(threads: int) -> Task:
             "-co", "BIGTIFF=IF_SAFER", *(word for weight in WEIGHTS for word in ("-w", weight)), case / "pan.tif",
             case / "ms.tif", output,
         ),
-        lambda case, ours, others: difference(ours, others) <= 1,
+        agree,
         threads=threads,
         extension=".tif",
         large=LARGE,
