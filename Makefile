@@ -51,8 +51,12 @@ results: engine ## Compare all methods on every scene and write docs/results.md
 	$(ENGINE) benchmarks/results.py
 
 .PHONY: sharpened
-sharpened: engine ## Pansharpen a real scene by every classic method and write docs/pansharpening-results.md
+sharpened: engine ## Pansharpen a real scene by every method and write docs/pansharpening-results.md
 	$(ENGINE) benchmarks/sharpened.py
+
+.PHONY: series
+series: engine ## Fuse the time series of two real scenes, and write the figures and pictures of their tutorial
+	$(ENGINE) benchmarks/series.py
 
 .PHONY: package
 package: build ## Make the zip that QGIS installs, in dist/
@@ -92,7 +96,7 @@ $(ENGINE_READY): core/requirements.txt
 .PHONY: dev
 dev: $(DEV_READY) ## Add the packages of the tests and checks to .venv
 
-$(DEV_READY): $(ENGINE_READY) requirements-dev.txt core/requirements-networks.txt
+$(DEV_READY): $(ENGINE_READY) requirements-dev.txt core/requirements-networks.txt core/requirements-cluster.txt
 	$(ENGINE) $(PIP) -r requirements-dev.txt
 	touch $@
 

@@ -13,13 +13,12 @@ from typing import Any, Literal
 import rasterio
 from rasterio.windows import Window, bounds, from_bounds
 
-from scenes import data_folder
-from stfusion import job, registry
-from stfusion.errors import EnvironmentFault
+from scenes import data_folder, execute, order
+from stfusion import registry
 from stfusion.pansharpening._opening import open_scene
-from stfusion.protocol import Reporter, SilentReporter
+from stfusion.protocol import SilentReporter
 from stfusion.raster.source import Box
-from stfusion.run import Context, run
+from stfusion.run import Context
 
 Part = Literal["whole", "west", "east"]
 SCENE = "pansharp_momotombo_l8"
@@ -31,37 +30,6 @@ BICUBIC = "Bicubic interpolation"
 _EAST = 300
 #: How the stored numbers become reflectance, which the file's tags say and its header does not.
 _SCALE, _OFFSET = 2e-5, -0.1
-
-
-class _Faults(Reporter):
-    """Keeps the error that a run reports."""
-
-    def __init__(self) -> None:
-        self.said = ""
-
-    def emit(self, kind: str, **fields: Any) -> None:
-        """Take notice."""
-        if kind == "error":
-            self.said = fields["message"]
-
-
-def order(method: str, **values: Any) -> job.Job:
-    """A job of a method, from the values of its parameters."""
-    given = {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
-    return job.parse(job.build(registry.methods()[method], given))
-
-
-def execute(method: str, **values: Any) -> None:
-    """Run a method.
-
-    Raises
-    ------
-    EnvironmentFault
-        It fails.
-    """
-    faults = _Faults()
-    if run(order(method, **values), faults) != 0:
-        raise EnvironmentFault(f"{method} failed: {faults.said}")
 
 
 def images(work: Path, part: Part) -> dict[str, Path]:

@@ -12,13 +12,44 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
-from stfusion import job
-from stfusion.errors import UserError
-from stfusion.protocol import TextReporter
+from stfusion import job, registry
+from stfusion.errors import EnvironmentFault, UserError
+from stfusion.protocol import Reporter
 from stfusion.raster.dates import find_date
 from stfusion.run import run
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+class _Faults(Reporter):
+    """Keeps the error that a run reports."""
+
+    def __init__(self) -> None:
+        self.said = ""
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Take notice."""
+        if kind == "error":
+            self.said = fields["message"]
+
+
+def order(method: str, /, **values: Any) -> job.Job:
+    """A job of a method, from the values of its parameters."""
+    given = {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
+    return job.parse(job.build(registry.methods()[method], given))
+
+
+def execute(method: str, /, **values: Any) -> None:
+    """Run a method.
+
+    Raises
+    ------
+    EnvironmentFault
+        It fails.
+    """
+    faults = _Faults()
+    if run(order(method, **values), faults) != 0:
+        raise EnvironmentFault(f"{method} failed: {faults.said}")
 
 
 @dataclass(frozen=True)
@@ -156,9 +187,7 @@ def prepare(name: str, work: Path) -> Files:
 def _simulated(folder: Path) -> Path:
     """Simulate the default scene."""
     shutil.rmtree(folder, ignore_errors=True)
-    order = {"operation": "simulate", "method": "simulate", "outputs": {"output": str(folder)}}
-    if run(job.parse(order), TextReporter()) != 0:
-        raise UserError("The scene could not be simulated; the line above says why.")
+    execute("simulate", output=folder)
     return folder
 
 

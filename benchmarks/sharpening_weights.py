@@ -16,8 +16,8 @@ from typing import Any
 
 from rasterio.errors import NotGeoreferencedWarning
 
-from momotombo import BICUBIC, SENSOR, images, order, reduced, scores, sharpen
-from scenes import ROOT
+from momotombo import BICUBIC, SENSOR, images, reduced, scores, sharpen
+from scenes import ROOT, order
 from sharpened import RIVALS, WORK, measure
 from stfusion import registry
 from stfusion.networks._checkpoint import load, save
