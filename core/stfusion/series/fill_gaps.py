@@ -67,7 +67,10 @@ METHOD = Method(
         NAME_OPTION,
     ),
     outputs=(
-        Output("output", "folder_out", "Folder of the filled images", "Folder that receives an image for each date."),
+        Output(
+            "output", "folder_out", "Folder of the filled images", "Folder that receives an image for each date.",
+            images=True,
+        ),
     ),
     results=(
         Result("images", "number", "Images"),
