@@ -11,6 +11,7 @@ from qgis.core import (
     QgsProcessingException,
     QgsProcessingFeedback,
     QgsProcessingOutputHtml,
+    QgsProcessingOutputMultipleLayers,
     QgsProcessingOutputNumber,
     QgsProcessingOutputString,
     QgsProcessingParameterBoolean,
@@ -34,6 +35,8 @@ SEED = "SEED"
 EXPORT_JOB = "EXPORT_JOB"
 DATE = "DATE"
 LOAD = "LOAD"
+#: The images of a folder that was written, which a model hands on to what takes several layers.
+LAYERS = "LAYERS"
 #: What a run writes, and the ending of the file beside an exported job that replaces a temporary one.
 _OUTPUTS = {"raster_out": ".tif", "vector_out": ".gpkg", "file_out": "", "folder_out": ""}
 _RESULTS = {"html": QgsProcessingOutputHtml, "number": QgsProcessingOutputNumber, "text": QgsProcessingOutputString}
@@ -97,6 +100,7 @@ class MethodAlgorithm(StfAlgorithm):
         for found in self._method.results:
             self.addOutput(_RESULTS[found.kind](key(found.id), found.title))
         if self._images():
+            self.addOutput(QgsProcessingOutputMultipleLayers(LAYERS, "Images"))
             load = QgsProcessingParameterBoolean(LOAD, "Open the images in the project", defaultValue=True)
             self.addParameter(finish(
                 load,
@@ -175,9 +179,13 @@ class MethodAlgorithm(StfAlgorithm):
         loaded = {key(output.name): "" for output in self._wanted(given)}
         for output in self._wanted(given):
             self._finish(output, order["outputs"][output.name], day, loaded, context)
-        if self._images() and self.parameterAsBoolean(parameters, LOAD, context):
-            self._open(Path(order["outputs"][self._images()]), context, feedback)
-        return {key(name): value for name, value in found.items()}
+        results = {key(name): value for name, value in found.items()}
+        if self._images():
+            left = outcome.read(Path(order["outputs"][self._images()]))
+            results[LAYERS] = [image.path for image in left.stack.images]
+            if self.parameterAsBoolean(parameters, LOAD, context):
+                self._open(left, context, feedback)
+        return results
 
     def _hand_over(self, order: dict[str, Any], folder: Path, feedback: QgsProcessingFeedback) -> None:
         """Put files into the job in place of what the engine's GDAL cannot read."""
@@ -196,9 +204,10 @@ class MethodAlgorithm(StfAlgorithm):
         """The output that is a folder of dated images; empty where there is none."""
         return next((str(output.id) for output in self._method.outputs if output.images), "")
 
-    def _open(self, folder: Path, context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> None:
+    def _open(
+        self, found: outcome.Outcome, context: QgsProcessingContext, feedback: QgsProcessingFeedback
+    ) -> None:
         """Have the images opened as a group; they look like the fine image where that is in the project."""
-        found = outcome.read(folder)
         if found.warning:
             feedback.pushWarning(found.warning)
         group.load_on_completion(context, outcome.with_stretch(found.stack), self._look)

@@ -1,4 +1,4 @@
-"""STARFM in a model, chained with QGIS's own raster calculator, and run by the engine."""
+"""Models, run by the engine: STARFM with QGIS's own raster calculator, and steps that hand on stacks of images."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from qgis.core import (
     QgsProcessingModelOutput,
     QgsProcessingModelParameter,
     QgsProcessingOutputLayerDefinition,
+    QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterRasterLayer,
     QgsProject,
 )
 
-from conftest import read
+from conftest import read, write
 
 INPUTS = {"FINE": "Landsat", "COARSE": "MODIS before", "TARGET": "MODIS after"}
 
@@ -105,3 +106,33 @@ def test_model_is_told_what_is_wrong(model, engine, run, values, tmp_path):
     assert not ok
     assert "an even number; take 11." in run.feedback.textLog()
     assert not (tmp_path / "fused.tif").exists()
+
+
+def test_a_stack_that_a_step_wrote_is_handed_on(provider, engine, run, tmp_path):
+    """The folder of an index, as layers for the next step."""
+    stack = []
+    for day, infrared in (("20200301", 3000), ("20200317", 5000)):
+        values = np.stack([np.full((8, 8), 1000), np.full((8, 8), infrared)]).astype(np.int16)
+        stack.append(write(tmp_path / f"fine_{day}.tif", values, 30.0))
+    model = QgsProcessingModelAlgorithm("Index", "Tests")
+    model.addModelParameter(QgsProcessingParameterMultipleLayers("FINE", "Fine"), QgsProcessingModelParameter("FINE"))
+    source = QgsProcessingModelChildParameterSource
+    index = QgsProcessingModelChildAlgorithm("stf:spectral_index")
+    index.setChildId("index")
+    index.addParameterSources("IMAGES", [source.fromModelParameter("FINE")])
+    index.addParameterSources("ORDER", [source.fromStaticValue("names")])
+    index.addParameterSources("NUMBERS", [source.fromStaticValue("red=1, nir=2")])
+    index.addParameterSources("OUTPUT", [source.fromStaticValue(str(tmp_path / "index"))])
+    model.addChildAlgorithm(index)
+    read_off = QgsProcessingModelChildAlgorithm("stf:pixel_series")
+    read_off.setChildId("points")
+    read_off.addParameterSources("FINE", [source.fromChildOutput("index", "LAYERS")])
+    read_off.addParameterSources("COORDINATES", [source.fromStaticValue("600045,3699955")])
+    read_off.addParameterSources("OUTPUT", [source.fromStaticValue(str(tmp_path / "points.csv"))])
+    model.addChildAlgorithm(read_off)
+    model.updateDestinationParameters()
+    _, ok = model.run({"FINE": stack}, run.context, run.feedback)
+    assert ok, run.feedback.textLog()
+    text = (tmp_path / "points.csv").read_text(encoding="utf-8")
+    assert "2020-03-01" in text
+    assert "2020-03-17" in text
