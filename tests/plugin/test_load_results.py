@@ -148,6 +148,14 @@ def test_job_beside_the_series_is_the_series_wherever_it_was_made(load, series):
     assert load(JOB=str(series / "job.json"))["COUNT"] == 8
 
 
+def test_series_of_a_whole_run_has_the_name_of_the_run(load, series, tmp_path):
+    run = tmp_path / "whole"
+    run.mkdir()
+    series.rename(run / "series")
+    load(FOLDER=str(run))
+    assert len(groups()["whole"].findLayers()) >= len(DAYS)
+
+
 def test_any_folder_of_dated_images(load, series, tmp_path):
     load(FOLDER=str(tmp_path / "modis"))
     assert names(groups()["modis"])[1:] == [f"modis {day}" for day in DAYS]

@@ -22,7 +22,8 @@ IDS = {
     "stf:hpf", "stf:sfim", "stf:atwt", "stf:awlp", "stf:wavelet_fusion", "stf:mtf_glp", "stf:mtf_glp_hpm",
     "stf:mtf_glp_cbd",
     "stf:rcs", "stf:lmvm", "stf:bayes_fusion",
-    "stf:plan_series", "stf:fuse_series", "stf:spectral_index", "stf:fill_gaps", "stf:pixel_series",
+    "stf:plan_series", "stf:fuse_series", "stf:prepare_and_fuse", "stf:spectral_index",
+    "stf:fill_gaps", "stf:pixel_series",
     "stf:load_results", "stf:check_engine", "stf:install_engine", "stf:remove_engine",
 }
 ID = re.compile(r"^[a-z][a-z0-9_]*$")

@@ -64,7 +64,9 @@ def prepare(context: Context, folder: Path) -> tuple[Plan, list[Part]]:
     """
     plan = make_plan(context)
     parts = parts_of(context, plan, folder)
-    _claim(context, folder)
+    claim(context, folder)
+    if context.options[UNCERTAINTY]:
+        make_folder(folder / UNCERTAINTY)
     with whole_file(str(folder / "plan.html"), context.stop) as page:
         write_plan(plan, page.parent)
     announce(context, plan)
@@ -76,8 +78,14 @@ def prepare(context: Context, folder: Path) -> tuple[Plan, list[Part]]:
     return plan, parts
 
 
-def _claim(context: Context, folder: Path) -> None:
-    """Make the folder of the series, or see that it is the same series that is continued."""
+def claim(context: Context, folder: Path) -> None:
+    """Make the folder of a job that can be continued, or see that it is the same job that is continued.
+
+    Raises
+    ------
+    UserError
+        The folder holds something else, or cannot be made.
+    """
     own = json.loads(context.job.to_json())
     mark = folder / "job.json"
     if mark.is_file():
@@ -91,7 +99,7 @@ def _claim(context: Context, folder: Path) -> None:
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"'{folder}' exists and is not an empty folder; choose a new one.")
-    make_folder(folder / UNCERTAINTY if context.options[UNCERTAINTY] else folder)
+    make_folder(folder)
     with whole_file(str(mark), context.stop) as path:
         path.write_text(context.job.to_json(), encoding="utf-8")
 

@@ -50,6 +50,13 @@ STACKS = (
     ),
 )
 
+WEIGHTS = Role(
+    "weights", "Weights", "file", "",
+    "Checkpoint (*.safetensors) for a network; when empty, the weights that come with STF, for the networks "
+    "that have some.",
+    required=False, extension="safetensors",
+)
+
 WHICH_METHOD = Option(
     "method", "choice", "Method", "vipstf",
     "Fusion method; it decides how many pairs a date needs. Each has a page of its own.",
@@ -110,5 +117,29 @@ PLANNING = (
         "pattern", "text", "Pattern of dates in names", "",
         "How names are written, such as lai_*_%Y%j: %Y and %y year, %m month, %d day, %j day of the year, * any text, "
         "? any character. When empty, tags and the names of usual products are understood.",
+    ),
+)
+
+#: How the dates are fused, beside the method.
+FUSING = (
+    Option(
+        "options", "text", "Options of the method", "",
+        "Options that differ from the method's defaults, such as window=31; classes=5.", advanced=False,
+    ),
+    Option(
+        "check", "boolean", "Check by leaving fine images out", False,
+        "Predict every fine image from the others too, by the method and by the baselines, and report the errors.",
+        advanced=False,
+    ),
+    Option(
+        "uncertainty", "boolean", "Uncertainty", False,
+        "Write the uncertainty of every date as well, into the folder 'uncertainty', where the method gives one.",
+    ),
+    Option("name", "text", "Name of the files", "fused", "The files are called name_YYYYMMDD.tif."),
+    Option(
+        "processes", "integer", "Processes", 0,
+        "Dates that are fused at the same time at most; they share the threads and the memory limit. 0: one for "
+        "each thread, as far as the memory goes.",
+        minimum=0, maximum=1024,
     ),
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from stfusion.declaration import Method, Option, Output, Result, Role
+from stfusion.declaration import Method, Output, Result
 from stfusion.fusion._shared import CLASS_MAP
-from stfusion.series._shared import GROUP, PLANNING, STACKS, WHICH_METHOD
+from stfusion.series._shared import FUSING, GROUP, PLANNING, STACKS, WEIGHTS, WHICH_METHOD
 
 METHOD = Method(
     id="fuse_series",
@@ -25,36 +25,12 @@ METHOD = Method(
     roles=(
         *STACKS,
         CLASS_MAP,
-        Role(
-            "weights", "Weights", "file", "",
-            "Checkpoint (*.safetensors) for a network; when empty, the weights that come with STF, for the networks "
-            "that have some.",
-            required=False, extension="safetensors",
-        ),
+        WEIGHTS,
     ),
     options=(
         WHICH_METHOD,
         *PLANNING,
-        Option(
-            "options", "text", "Options of the method", "",
-            "Options that differ from the method's defaults, such as window=31; classes=5.", advanced=False,
-        ),
-        Option(
-            "check", "boolean", "Check by leaving fine images out", False,
-            "Predict every fine image from the others too, by the method and by the baselines, and report the errors.",
-            advanced=False,
-        ),
-        Option(
-            "uncertainty", "boolean", "Uncertainty", False,
-            "Write the uncertainty of every date as well, into the folder 'uncertainty', where the method gives one.",
-        ),
-        Option("name", "text", "Name of the files", "fused", "The files are called name_YYYYMMDD.tif."),
-        Option(
-            "processes", "integer", "Processes", 0,
-            "Dates that are fused at the same time at most; they share the threads and the memory limit. 0: one for "
-            "each thread, as far as the memory goes.",
-            minimum=0, maximum=1024,
-        ),
+        *FUSING,
     ),
     outputs=(
         Output(
