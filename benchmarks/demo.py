@@ -32,7 +32,8 @@ from stfusion.assessment._plan import nearer_pair
 from stfusion.assessment._report import verdict
 from stfusion.errors import EnvironmentFault, StfError
 from stfusion.job import Input
-from stfusion.raster.source import AlignedSource, Box, Source
+from stfusion.raster.grids import Box
+from stfusion.raster.source import AlignedSource, Source
 
 PLUGIN = "stf_qgis_plugin"
 METHOD = "starfm"

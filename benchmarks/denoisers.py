@@ -26,10 +26,11 @@ from stfusion.networks._checkpoint import Card, save
 from stfusion.networks._network import Form, Network, Sampler, Sampling, network_class, parameter_count
 from stfusion.networks._normalisation import Normalisation, from_samples
 from stfusion.preparation._landscape import DATES
+from stfusion.raster.grids import Box
 from stfusion.raster.interpolation import enlarged, interpolation
 from stfusion.raster.mtf import SENSORS
 from stfusion.raster.resolution import mtf_filter, reduce
-from stfusion.raster.source import Array, Box
+from stfusion.raster.source import Array
 from stfusion.training._devices import connect
 from stfusion.training._landscapes import SIDE, LandscapePlace
 from stfusion.training._progress import Progress, Record

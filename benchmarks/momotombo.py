@@ -17,7 +17,7 @@ from scenes import data_folder, execute, order
 from stfusion import registry
 from stfusion.pansharpening._opening import open_scene
 from stfusion.protocol import SilentReporter
-from stfusion.raster.source import Box
+from stfusion.raster.grids import Box
 from stfusion.run import Context
 
 Part = Literal["whole", "west", "east"]

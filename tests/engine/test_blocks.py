@@ -16,7 +16,8 @@ from stfusion.errors import UserError
 from stfusion.fusion._blocks import MARGIN, Blocks, CoarseScene
 from stfusion.fusion._scene import Pair, Scene
 from stfusion.job import Input
-from stfusion.raster.source import AlignedSource, Box, Source
+from stfusion.raster.grids import Box
+from stfusion.raster.source import AlignedSource, Source
 
 #: Blocks of 5 x 5 pixels, the first of which reach beyond the scene by 2 rows and 3 columns.
 GRID = Blocks(5, -2, -3, (6, 5), (27, 20))

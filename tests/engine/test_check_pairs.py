@@ -255,7 +255,7 @@ def test_the_broken_coarse_date_of_the_temperatures_is_found(tmp_path):
 
 def test_salton_has_no_bad_date(tmp_path):
     folder = real_scene("stf_salton_hls_viirs")
-    fine, coarse = (sorted(map(str, folder.glob(name))) for name in ("HLS*", "VIIRS*"))
+    fine, coarse = (sorted(map(str, folder.glob(name))) for name in ("HLS*.tif", "VIIRS*.tif"))
     found = summary(check(tmp_path, fine, coarse))
     assert (len(found["pairs"]), len(found["dates"]["coarse"])) == (10, 46)
     assert bad(found) == {"fine": [], "coarse": []}

@@ -15,7 +15,8 @@ from stfusion.errors import UserError
 from stfusion.fusion._blocks import Blocks
 from stfusion.fusion._classes import Classes, cluster, count_classes, nearest
 from stfusion.job import Input
-from stfusion.raster.source import AlignedSource, Box, Source
+from stfusion.raster.grids import Box
+from stfusion.raster.source import AlignedSource, Source
 from stfusion.run import Stop
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from makers import write_raster
 from stfusion.job import Input
-from stfusion.raster.source import Box, Source, align
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Source, align
 from stfusion.training._change import changed
 from stfusion.training._degradation import RANGES, Sensor, draw_sensor
 

@@ -13,7 +13,7 @@ from stfusion.assessment._confusion import class_sizes
 from stfusion.assessment._design import allocate, sample_size
 from stfusion.assessment._draw import draw
 from stfusion.errors import UserError
-from stfusion.raster.source import Box
+from stfusion.raster.grids import Box
 
 OLOFSSON = {1: 200_000, 2: 150_000, 3: 3_200_000, 4: 6_450_000}
 ACCURACY = {1: 0.7, 2: 0.6, 3: 0.9, 4: 0.95}

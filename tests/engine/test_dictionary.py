@@ -14,7 +14,7 @@ import literal_dictionary as literal
 from stfusion.errors import Cancelled, UserError
 from stfusion.fusion._dictionary import PatchSample, Training, lattice, learn
 from stfusion.fusion._pursuit import encode, update
-from stfusion.raster.source import Box, blocks
+from stfusion.raster.grids import Box, blocks
 from stfusion.run import Stop
 
 TRAINING = Training(side=5, stride=3, atoms=12, patches=80, sparsity=3, iterations=3, measured=True, seed=1)

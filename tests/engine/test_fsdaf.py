@@ -15,7 +15,7 @@ from literal_fsdaf import Literal
 from makers import FINE, Outcome, quantised, read_raster, run_method, write_raster
 from stfusion.fusion import _fuse
 from stfusion.fusion._blocks import Blocks
-from stfusion.raster.source import Box
+from stfusion.raster.grids import Box
 
 SETTINGS = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

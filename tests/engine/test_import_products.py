@@ -13,7 +13,8 @@ from makers import Outcome, read_raster, run_method, write_raster
 from real_data import real_scene
 from stfusion.job import Input
 from stfusion.preparation.import_products import CODES, DILATED, LAYER
-from stfusion.raster.source import Box, Source
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Source
 from stfusion.raster.stack import dated
 
 SIX = ["blue", "green", "red", "NIR", "SWIR 1", "SWIR 2"]

@@ -21,7 +21,8 @@ from stfusion.classification._predict import Classified, Spectra, classify
 from stfusion.classification._sample import Sample, draw
 from stfusion.errors import UserError
 from stfusion.job import Input
-from stfusion.raster.source import AlignedSource, Box, Source
+from stfusion.raster.grids import Box
+from stfusion.raster.source import AlignedSource, Source
 from stfusion.run import Stop
 
 SETTINGS = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -26,8 +26,9 @@ from stfusion.classification._paletted import natural_colours, pixel_area, quali
 from stfusion.classification._predict import Spectra, classify
 from stfusion.errors import UserError
 from stfusion.job import Input
+from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Output
-from stfusion.raster.source import Box, Source
+from stfusion.raster.source import Source
 from stfusion.run import Stop
 from test_kmeans import blobs, context, image_of, predict, run
 

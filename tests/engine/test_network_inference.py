@@ -25,8 +25,9 @@ from stfusion.networks._lattice import Strip, read_mirrored, rows_of_patches, st
 from stfusion.networks._network import Form, FusionNetwork, Layout, Sampling
 from stfusion.networks._normalisation import Normalisation
 from stfusion.networks._predict import Drawing, Meter, Predictor, TooLarge, layout_that_fits, mosaic
+from stfusion.raster.grids import Box
 from stfusion.raster.noise import field
-from stfusion.raster.source import AlignedSource, Box, Source, align
+from stfusion.raster.source import AlignedSource, Source, align
 from stfusion.run import Stop
 from toy_network import Hungry, Noisy, Toy
 

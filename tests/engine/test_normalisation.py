@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stfusion.networks._normalisation import WIDENED, Normalisation, from_ranges, from_samples, sample_of, value_range
-from stfusion.raster.source import Box
+from stfusion.raster.grids import Box
 
 
 class Image:

@@ -10,7 +10,7 @@ import pytest
 
 from stfusion.fusion._blocks import Blocks
 from stfusion.fusion._pairs import combine, mean_square_change
-from stfusion.raster.source import Box
+from stfusion.raster.grids import Box
 
 BLOCKS, WHOLE = Blocks(4, 0, 0, (6, 7), (24, 28)), Box(0, 24, 0, 28)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from makers import quantised
 from stfusion.fusion._similar import Similarity, distance_weights, similar_means
-from stfusion.raster.source import Box
+from stfusion.raster.grids import Box
 from stfusion.raster.tiles import Tile
 
 

@@ -17,7 +17,8 @@ from makers import CRS, FINE, write_raster
 from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.raster.dates import find_date, from_name
-from stfusion.raster.source import AlignedSource, Box, Source
+from stfusion.raster.grids import Box
+from stfusion.raster.source import AlignedSource, Source
 
 GRID = GeoBox((600, 520), FINE, CRS)
 ALL = Box(0, 600, 0, 520)

@@ -8,7 +8,7 @@ from scipy.interpolate import RBFInterpolator
 
 from stfusion.fusion._blocks import Blocks
 from stfusion.fusion._spline import Spline
-from stfusion.raster.source import Box
+from stfusion.raster.grids import Box
 
 
 def lay(ratio: int, shape: tuple[int, int], top: int = 0, left: int = 0, cut: int = 0) -> Blocks:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from makers import Said, write_raster
 from stfusion import job
 from stfusion.errors import OutOfMemory, UserError
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 from stfusion.raster.tiles import Tile, run_tiles, tile_shape, tiles
 from stfusion.run import Context
 

@@ -14,7 +14,7 @@ from makers import FINE, Outcome, read_raster, run_method, write_raster
 from stfusion.errors import UserError
 from stfusion.networks._checkpoint import load
 from stfusion.networks._network import network_class
-from stfusion.raster.source import Box
+from stfusion.raster.grids import Box
 from stfusion.run import Context
 from stfusion.training import _train_sharpening, _training_report
 from stfusion.training._batches import collate

@@ -12,7 +12,7 @@ from pyproj import Transformer
 from makers import CRS, FINE
 from stfusion.errors import UserError
 from stfusion.job import Input
-from stfusion.raster.source import LATTICE, Box
+from stfusion.raster.grids import LATTICE, Box
 from stfusion.raster.vector import Areas, read_vector
 
 GRID = GeoBox((20, 30), FINE, CRS)

@@ -22,8 +22,9 @@ from stfusion.assessment._zones import Zoning, open_zones
 from stfusion.errors import UserError
 from stfusion.folder import whole_folder
 from stfusion.fusion._scene import reflectance_unit
+from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Output, provenance
-from stfusion.raster.source import Array, Box
+from stfusion.raster.source import Array
 from stfusion.raster.statistics import part_shape
 from stfusion.raster.style import DIVERGING, SEQUENTIAL, ramp
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles

@@ -13,7 +13,8 @@ from odc.geo.geobox import GeoBox
 from stfusion.assessment._confusion import Floats, number_names, read_codes
 from stfusion.classification._legend import Legend, read_legend, read_pairs
 from stfusion.errors import UserError
-from stfusion.raster.source import AlignedSource, Box, Source, align, resampling_note
+from stfusion.raster.grids import Box
+from stfusion.raster.source import AlignedSource, Source, align, resampling_note
 from stfusion.raster.vector import Areas, VectorLayer, read_vector
 from stfusion.run import Context
 

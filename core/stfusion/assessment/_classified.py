@@ -22,8 +22,8 @@ from stfusion.classification._legend import Legend, called
 from stfusion.classification._paletted import pixel_area, style, table
 from stfusion.classification._reclassified import Lookup
 from stfusion.folder import whole_folder
+from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Output, provenance
-from stfusion.raster.source import Box
 from stfusion.raster.statistics import part_shape
 from stfusion.raster.tiles import Tile, run_tiles
 from stfusion.run import Context

@@ -23,7 +23,8 @@ from stfusion.errors import UserError
 from stfusion.folder import whole_folder
 from stfusion.fusion._scene import Scene, open_scene
 from stfusion.job import Input
-from stfusion.raster.source import AlignedSource, Source, pixel_ratio
+from stfusion.raster.grids import pixel_ratio
+from stfusion.raster.source import AlignedSource, Source
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from stfusion.assessment._class_layers import Features, Layers
 from stfusion.assessment._confusion import Confusion, Counts, class_sizes, refuse_fractions
 from stfusion.errors import UserError
-from stfusion.raster.source import AlignedSource, Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import AlignedSource, Array
 from stfusion.raster.statistics import part_shape
 from stfusion.raster.tiles import Tile, run_tiles
 from stfusion.run import Context

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from stfusion.assessment._confusion import refuse_fractions
 from stfusion.errors import UserError
 from stfusion.fusion._compile import compiled
-from stfusion.raster.source import Box
+from stfusion.raster.grids import Box
 
 #: Reads the strata: windows and their numbers (rows, columns), NaN where there is no stratum.
 Parts = Callable[[], Iterable[tuple[Box, NDArray[Any]]]]

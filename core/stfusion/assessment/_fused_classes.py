@@ -24,7 +24,8 @@ from stfusion.classification._predict import Prediction
 from stfusion.classification._sample import Sample, draw
 from stfusion.errors import UserError
 from stfusion.folder import whole_folder
-from stfusion.raster.source import AlignedSource, Box, Source, align
+from stfusion.raster.grids import Box
+from stfusion.raster.source import AlignedSource, Source, align
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles
 from stfusion.run import Context
 

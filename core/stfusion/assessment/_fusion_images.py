@@ -10,9 +10,10 @@ from odc.geo.geobox import GeoBox
 
 from stfusion.assessment._full_resolution import HALF, Evidence
 from stfusion.errors import UserError
+from stfusion.raster.grids import Box, pixel_ratio, same_pixels
 from stfusion.raster.mtf import gains_of
 from stfusion.raster.resolution import gaussian, read_beyond, smooth
-from stfusion.raster.source import AlignedSource, Array, Box, Source, align, pixel_ratio, same_pixels
+from stfusion.raster.source import AlignedSource, Array, Source, align
 from stfusion.run import Context
 
 

@@ -13,7 +13,8 @@ from stfusion.assessment._hypercomplex import BLOCK
 from stfusion.assessment._measure import Facts, Mask, Sums, Terms, conclude, measure
 from stfusion.assessment._metrics import Assessment
 from stfusion.assessment._thinned import Thinned
-from stfusion.raster.source import AlignedSource, Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import AlignedSource, Array
 from stfusion.raster.tiles import Tile, run_tiles, tile_shape, working_bytes
 from stfusion.run import Context
 

@@ -20,8 +20,9 @@ from stfusion.assessment._draw import Drawn, Point, draw
 from stfusion.classification._legend import read_legend, read_pairs
 from stfusion.errors import UserError
 from stfusion.folder import whole_file
+from stfusion.raster.grids import Box
 from stfusion.raster.points import vector_format, write_points
-from stfusion.raster.source import AlignedSource, Array, Box, Source
+from stfusion.raster.source import AlignedSource, Array, Source
 from stfusion.raster.statistics import part_shape
 from stfusion.raster.tiles import tiles
 from stfusion.raster.vector import LABEL

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stfusion.raster.source import Box
+from stfusion.raster.grids import Box
 
 #: Rows and columns of a thinned image at most, where nothing else is asked for.
 MOST = 400

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from stfusion.assessment._confusion import MOST_CLASSES
 from stfusion.classification._legend import called, read_legend
 from stfusion.errors import UserError
-from stfusion.raster.source import Box, Source, align, blocks
+from stfusion.raster.grids import Box, blocks
+from stfusion.raster.source import Source, align
 from stfusion.raster.vector import Areas, read_vector
 from stfusion.run import Context
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from stfusion.errors import UserError
 from stfusion.job import Input
-from stfusion.raster.source import AlignedSource, Box, Source, align, resampling_note
+from stfusion.raster.grids import Box
+from stfusion.raster.source import AlignedSource, Source, align, resampling_note
 from stfusion.raster.statistics import part_shape
 from stfusion.run import Context
 

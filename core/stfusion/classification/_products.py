@@ -15,8 +15,9 @@ from stfusion.classification._paletted import pixel_area, style, table
 from stfusion.classification._predict import Classified, Labels, Spectra, classify
 from stfusion.errors import UserError
 from stfusion.folder import whole_file
+from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Output, provenance
-from stfusion.raster.source import Box, Source
+from stfusion.raster.source import Source
 from stfusion.raster.style import SEQUENTIAL, ramp
 from stfusion.run import Context
 

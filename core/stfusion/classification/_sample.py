@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from stfusion.classification._image import Floats, Image
 from stfusion.fusion._compile import compiled
-from stfusion.raster.source import Box
+from stfusion.raster.grids import Box
 from stfusion.raster.tiles import Tile, run_tiles
 from stfusion.run import Context
 

@@ -13,7 +13,8 @@ from odc.geo.geobox import GeoBox
 
 from stfusion.errors import UserError
 from stfusion.fusion._scene import Scene
-from stfusion.raster.source import AlignedSource, Array, Box, pixel_ratio
+from stfusion.raster.grids import Box, pixel_ratio
+from stfusion.raster.source import AlignedSource, Array
 from stfusion.run import Context
 
 Floats = npt.NDArray[np.floating]

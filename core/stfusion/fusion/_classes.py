@@ -14,7 +14,8 @@ import numpy.typing as npt
 from stfusion.errors import UserError
 from stfusion.fusion._blocks import Blocks
 from stfusion.fusion._scene import Scene
-from stfusion.raster.source import AlignedSource, Array, Box, blocks
+from stfusion.raster.grids import Box, blocks
+from stfusion.raster.source import AlignedSource, Array
 from stfusion.raster.statistics import sample_pixels
 from stfusion.run import Context
 

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from stfusion.errors import OutOfMemory, UserError
 from stfusion.fusion._pursuit import encode, update
 from stfusion.fusion._scene import Scene
-from stfusion.raster.source import Array, Box, pixel_ratio
+from stfusion.raster.grids import Box, pixel_ratio
+from stfusion.raster.source import Array
 from stfusion.raster.tiles import STRIP, working_bytes
 from stfusion.run import Context, Stop
 

@@ -24,7 +24,8 @@ from stfusion.fusion._estarfm_tables import (
 )
 from stfusion.fusion._fuse import Tally, fuse
 from stfusion.fusion._scene import Patch, Scene, moving_window, reflectance_unit
-from stfusion.raster.source import Array, blocks
+from stfusion.raster.grids import blocks
+from stfusion.raster.source import Array
 from stfusion.raster.statistics import moments
 from stfusion.raster.tiles import Tile, strip_share
 from stfusion.run import Context

@@ -14,7 +14,8 @@ from stfusion.fusion._fuse import Tally, fuse
 from stfusion.fusion._pairs import combine, mean_square_change
 from stfusion.fusion._scene import Patch, Scene, reflectance_unit
 from stfusion.fusion._similar import coarse_pixel_wide, similar_means
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 from stfusion.raster.tiles import Tile
 from stfusion.run import Context
 

@@ -18,7 +18,8 @@ from stfusion.fusion._pairs import combine, mean_square_change
 from stfusion.fusion._scene import Patch, Scene, check_window, reflectance_unit
 from stfusion.fusion._similar import Similarity, distance_weights, similar_means
 from stfusion.fusion._spline import Spline
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 from stfusion.raster.tiles import Tile
 from stfusion.run import Context
 

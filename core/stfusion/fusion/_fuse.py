@@ -11,8 +11,9 @@ import numpy as np
 
 from stfusion.fusion._scene import Patch, Scene, open_scene, window_of
 from stfusion.protocol import Reporter
+from stfusion.raster.grids import Box
 from stfusion.raster.output import Output, provenance
-from stfusion.raster.source import Array, Box
+from stfusion.raster.source import Array
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape
 from stfusion.run import Context
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from stfusion.fusion._blocks import Blocks
 from stfusion.fusion._fuzzy import fuzzy_centres, memberships
 from stfusion.fusion._reliable import SIDE, Surveyed, outliers, unmix
-from stfusion.raster.source import AlignedSource, Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import AlignedSource, Array
 from stfusion.raster.tiles import Tile, run_tiles
 from stfusion.run import Context
 

@@ -17,7 +17,8 @@ from stfusion.fusion._blocks import Blocks
 from stfusion.fusion._classes import Classes, Classified
 from stfusion.fusion._compile import compiled
 from stfusion.fusion._scene import Scene
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 from stfusion.raster.statistics import moments
 from stfusion.run import Context
 

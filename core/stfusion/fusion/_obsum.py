@@ -15,7 +15,8 @@ from stfusion.fusion._objects import Cell, Labels, Objects, neighbours_inside, o
 from stfusion.fusion._scene import Patch, Scene, check_window
 from stfusion.fusion._similar import Similarity, distance_weights, similar_means
 from stfusion.fusion._unmixing import LEAST_PRIOR, unmix_windows
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 from stfusion.raster.tiles import Tile, run_tiles
 from stfusion.run import Context
 

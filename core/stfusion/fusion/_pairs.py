@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from stfusion.fusion._blocks import MARGIN, CoarseScene, window_sums
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 
 #: Changes are at least this, in reflectance, so that weights stay finite.
 _LEAST = 1e-5

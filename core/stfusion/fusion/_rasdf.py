@@ -17,7 +17,8 @@ from stfusion.fusion._pairs import combine, mean_square_change
 from stfusion.fusion._reliable import LEAST_RELIABLE, LEAST_VALUE, Surveyed, block_means, survey
 from stfusion.fusion._scene import Patch, Scene, reflectance_unit, valid_range
 from stfusion.fusion._similar import Similarity, distance_weights, similar_means
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 from stfusion.raster.tiles import Tile
 from stfusion.run import Context
 

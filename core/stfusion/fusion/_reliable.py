@@ -13,7 +13,8 @@ from stfusion.fusion._blocks import Blocks, CoarseScene
 from stfusion.fusion._fuzzy import fuzzy_centres, membership_sums
 from stfusion.fusion._least_squares import bounded_least_squares
 from stfusion.fusion._scene import Scene
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 from stfusion.raster.statistics import sample_pixels
 from stfusion.raster.tiles import Tile, run_tiles
 from stfusion.run import Context

@@ -13,7 +13,8 @@ import numpy as np
 
 from stfusion.errors import UserError
 from stfusion.raster.checks import check_values
-from stfusion.raster.source import AlignedSource, Array, Box, Source, align, pixel_ratio
+from stfusion.raster.grids import Box, pixel_ratio
+from stfusion.raster.source import AlignedSource, Array, Source, align
 from stfusion.run import Context
 
 #: A coarse pixel may be this much smaller than a fine one before the two are taken for swapped.

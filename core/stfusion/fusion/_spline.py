@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stfusion.fusion._blocks import Blocks
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

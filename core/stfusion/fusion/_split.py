@@ -13,8 +13,9 @@ import rasterio
 
 from stfusion.job import Input, Job
 from stfusion.parts import Part
+from stfusion.raster.grids import Box, blocks
 from stfusion.raster.output import Content, Output
-from stfusion.raster.source import Box, Source, blocks
+from stfusion.raster.source import Source
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context
 

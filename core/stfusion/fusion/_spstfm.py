@@ -21,7 +21,8 @@ from stfusion.fusion._dictionary import (
 from stfusion.fusion._fuse import Tally, fuse
 from stfusion.fusion._pursuit import Doubles, patch_detail
 from stfusion.fusion._scene import Patch, Scene
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 from stfusion.raster.tiles import Tile, run_tiles, strip_share
 from stfusion.run import Context
 

@@ -13,7 +13,8 @@ from stfusion.fusion._dictionary import PART, SURVEYED, Dictionary, PatchSample,
 from stfusion.fusion._fuse import Tally, fuse
 from stfusion.fusion._pursuit import Doubles, Indices, patch_detail
 from stfusion.fusion._scene import Patch, Scene, reflectance_unit
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 from stfusion.raster.tiles import Tile, run_tiles, strip_share
 from stfusion.run import Context
 

@@ -17,7 +17,8 @@ from stfusion.fusion._bounded import solve_bounded
 from stfusion.fusion._classes import Classes, Classified, count_classes
 from stfusion.fusion._fuse import Tally, fuse
 from stfusion.fusion._scene import Patch, Scene
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 from stfusion.raster.tiles import Tile
 from stfusion.run import Context
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from stfusion.errors import UserError
 from stfusion.fusion._blocks import CoarseScene
 from stfusion.fusion._scene import Scene
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 from stfusion.run import Context
 
 Floats = npt.NDArray[np.float64]

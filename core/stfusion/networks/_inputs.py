@@ -16,7 +16,8 @@ from stfusion.fusion._scene import Scene
 from stfusion.networks._batch import Batch, FusionBatch
 from stfusion.networks._lattice import read_mirrored
 from stfusion.networks._normalisation import Normalisation
-from stfusion.raster.source import AlignedSource, Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import AlignedSource, Array
 
 Mask = npt.NDArray[np.bool_]
 

@@ -13,7 +13,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 
 Floats = npt.NDArray[np.float64]
 

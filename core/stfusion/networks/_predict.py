@@ -19,8 +19,9 @@ from stfusion.networks._inputs import Inputs, Reader
 from stfusion.networks._lattice import Strip, rows_of_patches
 from stfusion.networks._network import Layout, Network, Sampler, Sampling
 from stfusion.protocol import in_words
+from stfusion.raster.grids import Box
 from stfusion.raster.noise import field
-from stfusion.raster.source import Array, Box
+from stfusion.raster.source import Array
 from stfusion.run import Context
 
 #: Half precision may differ by this share of the range of the prediction.

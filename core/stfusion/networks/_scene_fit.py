@@ -9,7 +9,8 @@ from stfusion.fusion._scene import Scene
 from stfusion.networks._checkpoint import Checkpoint
 from stfusion.networks._network import FusionNetwork, Network
 from stfusion.networks._normalisation import Normalisation
-from stfusion.raster.source import Source, pixel_ratio
+from stfusion.raster.grids import pixel_ratio
+from stfusion.raster.source import Source
 from stfusion.run import Context
 
 #: A scene may have a ratio so many times larger or smaller than those that a network was trained for.

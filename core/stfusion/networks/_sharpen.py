@@ -16,8 +16,8 @@ from stfusion.networks._sharpening_inputs import SharpeningReader
 from stfusion.networks._whole import checkpoint_of, drawing_of, predict
 from stfusion.pansharpening._opening import open_scene
 from stfusion.pansharpening._scene import Scene
+from stfusion.raster.grids import pixel_ratio
 from stfusion.raster.output import Content, Output, provenance
-from stfusion.raster.source import pixel_ratio
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context
 

@@ -12,7 +12,8 @@ from stfusion.networks._inputs import Inputs, Reader, stacked
 from stfusion.networks._network import SharpeningNetwork
 from stfusion.networks._normalisation import Normalisation
 from stfusion.pansharpening._scene import Scene
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 
 
 @dataclass(frozen=True)

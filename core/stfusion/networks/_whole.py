@@ -15,8 +15,8 @@ from stfusion.networks._lattice import rows_of_patches
 from stfusion.networks._network import Layout, Network, Sampler
 from stfusion.networks._predict import Drawing, Meter, Predictor, TooLarge, layout_that_fits, mosaic
 from stfusion.networks._shared import NETWORKS, shipped
+from stfusion.raster.grids import Box
 from stfusion.raster.output import Output
-from stfusion.raster.source import Box
 from stfusion.run import Context
 
 #: Share of the working memory for patches, what torch and its libraries take, and the progress at begin and end.

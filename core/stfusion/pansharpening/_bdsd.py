@@ -12,7 +12,7 @@ from stfusion.pansharpening._detail import Mixture, detail_of, pan_gain
 from stfusion.pansharpening._multiresolution import band_gains
 from stfusion.pansharpening._scene import Scene
 from stfusion.pansharpening._sharpen import STATISTICS, sharpen
-from stfusion.raster.source import Box
+from stfusion.raster.grids import Box
 from stfusion.raster.tiles import Tile, run_tiles
 from stfusion.run import Context
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from stfusion.errors import UserError
 from stfusion.pansharpening._scene import CoarsePatch, Patch, Scene
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 from stfusion.raster.tiles import Tile, run_tiles
 from stfusion.run import Context
 

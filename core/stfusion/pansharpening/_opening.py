@@ -12,7 +12,8 @@ from stfusion.pansharpening._axis import Axis
 from stfusion.pansharpening._scene import Scene
 from stfusion.pansharpening._shared import ALIGNMENT
 from stfusion.raster.checks import check_values
-from stfusion.raster.source import AlignedSource, Source, align, pixel_ratio
+from stfusion.raster.grids import pixel_ratio
+from stfusion.raster.source import AlignedSource, Source, align
 from stfusion.run import Context
 
 #: Pixels of the multispectral image have to be this many times as wide as those of the panchromatic one.

@@ -13,9 +13,10 @@ from odc.geo.geobox import GeoBox
 
 from stfusion.pansharpening._axis import Axis
 from stfusion.raster.gaps import fill_gaps
+from stfusion.raster.grids import Box
 from stfusion.raster.interpolation import Taps, enlarged, reach_of, shrinking, shrunk, weighted_means
 from stfusion.raster.resolution import ENOUGH, REACH, gaussian, read_beyond
-from stfusion.raster.source import AlignedSource, Array, Box, Source
+from stfusion.raster.source import AlignedSource, Array, Source
 
 Booleans = npt.NDArray[np.bool_]
 

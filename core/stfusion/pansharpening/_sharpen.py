@@ -12,8 +12,9 @@ from stfusion.fusion._fuse import Tally
 from stfusion.pansharpening._opening import open_scene
 from stfusion.pansharpening._scene import Patch, Scene
 from stfusion.raster.encoding import encode_into
+from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Output, provenance
-from stfusion.raster.source import Array, Box
+from stfusion.raster.source import Array
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape
 from stfusion.run import Context
 

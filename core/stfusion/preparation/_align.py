@@ -17,7 +17,8 @@ from stfusion.folder import whole_folder
 from stfusion.preparation._stack import names_for, nearest, opened, spread
 from stfusion.preparation._windows import Measured, measure
 from stfusion.preparation._written import write_image
-from stfusion.raster.source import AlignedSource, Source, align, pixel_ratio, relocated
+from stfusion.raster.grids import pixel_ratio
+from stfusion.raster.source import AlignedSource, Source, align, relocated
 from stfusion.raster.tiles import bounded_gdal, working_bytes
 from stfusion.run import Context
 

@@ -17,7 +17,8 @@ from stfusion.preparation._pair_figures import Pair, Standing, figures, judge, s
 from stfusion.preparation._shift import STEPS, Part, displacement
 from stfusion.preparation._stack import spread
 from stfusion.preparation._windows import Windows, comparable
-from stfusion.raster.source import Array, Source, align, pixel_ratio, relocated
+from stfusion.raster.grids import pixel_ratio
+from stfusion.raster.source import Array, Source, align, relocated
 from stfusion.raster.stack import dated
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context

@@ -17,8 +17,9 @@ from stfusion.errors import UserError
 from stfusion.folder import make_folder, whole_folder
 from stfusion.preparation._lattice import Patch, covering, patches
 from stfusion.preparation._settings import SETTINGS, SPLITS, Group, Setting, read_setting
+from stfusion.raster.grids import Box
 from stfusion.raster.output import Output, provenance
-from stfusion.raster.source import AlignedSource, Box, Source, align
+from stfusion.raster.source import AlignedSource, Source, align
 from stfusion.raster.stack import dated, name_of
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context

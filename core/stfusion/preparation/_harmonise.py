@@ -19,8 +19,9 @@ from stfusion.preparation._adjustment import Adjustment, Curve, Line, matched, r
 from stfusion.preparation._stack import names_for, nearest, opened
 from stfusion.preparation._windows import comparable
 from stfusion.preparation._written import write_image
+from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Encoding
-from stfusion.raster.source import AlignedSource, Array, Box, Source, align
+from stfusion.raster.source import AlignedSource, Array, Source, align
 from stfusion.raster.statistics import sample_pixels
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context

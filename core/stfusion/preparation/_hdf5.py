@@ -11,7 +11,8 @@ import h5py
 import numpy as np
 
 from stfusion.preparation._settings import Group
-from stfusion.raster.source import AlignedSource, Array, Box, Source
+from stfusion.raster.grids import Box
+from stfusion.raster.source import AlignedSource, Array, Source
 
 #: The images of a sample, each (samples, bands, rows, columns); those of the second reference are NaN without one.
 _IMAGES = ("target_fine", "target_coarse", "fine_1", "coarse_1", "fine_2", "coarse_2")

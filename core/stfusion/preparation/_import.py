@@ -24,8 +24,9 @@ from stfusion.preparation._products import Product, choose
 from stfusion.preparation._quality import Codes
 from stfusion.preparation._stack import stem_of
 from stfusion.preparation.import_products import CODES, DILATED, LAYER
+from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Output, provenance
-from stfusion.raster.source import Array, Box, Source
+from stfusion.raster.source import Array, Source
 from stfusion.raster.stack import dated, dates_of, files_of, name_of
 from stfusion.raster.style import paletted
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape, working_bytes

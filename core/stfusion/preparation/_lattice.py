@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.overlap import compute_reproject_roi
 
 from stfusion.preparation._settings import SPLITS
-from stfusion.raster.source import Box
+from stfusion.raster.grids import Box
 
 #: Pixels more on every side, where pixels do not nest and are resampled.
 _PADDING = 2

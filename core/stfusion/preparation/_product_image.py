@@ -15,8 +15,9 @@ from stfusion.job import Input
 from stfusion.preparation._products import Band, Product
 from stfusion.preparation._quality import Codes, codes
 from stfusion.preparation.import_products import DILATED, LAYER
+from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Encoding
-from stfusion.raster.source import AlignedSource, Array, Box, Source, align
+from stfusion.raster.source import AlignedSource, Array, Source, align
 
 #: Nodata value of reflectance in whole numbers: no surface has a reflectance of -1.
 _NODATA = -9999

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from stfusion.errors import UserError
+from stfusion.raster.grids import Box
 from stfusion.raster.output import Output
 from stfusion.raster.resolution import REACH, Filter, reduce
-from stfusion.raster.source import AlignedSource, Array, Box
+from stfusion.raster.source import AlignedSource, Array
 from stfusion.raster.tiles import Tile, run_tiles, tile_shape, working_bytes
 from stfusion.run import Context
 

@@ -12,11 +12,12 @@ from odc.geo.geobox import GeoBox
 
 from stfusion.errors import UserError
 from stfusion.preparation._reduced import write_reduced
+from stfusion.raster.grids import Box
 from stfusion.raster.mtf import gains_of
 from stfusion.raster.noise import field
 from stfusion.raster.output import Output, provenance
 from stfusion.raster.resolution import Filter, gaussian_filter, mtf_sigma, spread_filter
-from stfusion.raster.source import AlignedSource, Array, Box, Source
+from stfusion.raster.source import AlignedSource, Array, Source
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context
 

@@ -12,10 +12,11 @@ from odc.geo.geobox import GeoBox
 
 from stfusion.errors import UserError
 from stfusion.preparation._reduced import write_reduced
+from stfusion.raster.grids import pixel_ratio, same_pixels
 from stfusion.raster.mtf import PANCHROMATIC, SENSORS, gains_of
 from stfusion.raster.output import Output, provenance
 from stfusion.raster.resolution import Filter, bicubic_filter, box_filter, mtf_filter, read_beyond
-from stfusion.raster.source import AlignedSource, Source, align, pixel_ratio, same_pixels
+from stfusion.raster.source import AlignedSource, Source, align
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context
 

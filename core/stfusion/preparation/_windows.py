@@ -13,7 +13,8 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from stfusion.preparation._shift import STEPS, Displacement, Floats, Part, displacement, seen
-from stfusion.raster.source import AlignedSource, Array, Box, Source, pixel_ratio
+from stfusion.raster.grids import Box, pixel_ratio
+from stfusion.raster.source import AlignedSource, Array, Source
 
 #: Windows along an axis, and the fewest pixels along an image that has as many of them; smaller ones have two.
 WINDOWS, _ENOUGH = 3, 48

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from odc.geo.geobox import GeoBox
 
+from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Output, provenance
-from stfusion.raster.source import Array, Box, Source
+from stfusion.raster.source import Array, Source
 from stfusion.raster.tiles import Tile, run_tiles, tile_shape, working_bytes
 from stfusion.run import Context
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 
 #: Side of the blocks that noise is drawn in, and what is added to their numbers, since patches begin before the image.
 _BLOCK, _BEFORE = 64, 2**20

@@ -25,7 +25,8 @@ from rasterio.windows import Window
 from stfusion import __version__
 from stfusion.errors import UserError
 from stfusion.folder import missing_folder
-from stfusion.raster.source import Array, Box, Source
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array, Source
 from stfusion.run import Context, Stop
 
 _BLOCK = 512

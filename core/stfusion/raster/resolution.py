@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stfusion.fusion._compile import compiled
-from stfusion.raster.source import Box
+from stfusion.raster.grids import Box
 
 Floats = npt.NDArray[np.float64]
 Image = npt.NDArray[np.float32]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import PurePath
@@ -20,71 +19,20 @@ from odc.geo.overlap import compute_reproject_roi
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError
 from rasterio.warp import reproject
-from rasterio.windows import Window
 
 from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.raster.dates import find_date
+from stfusion.raster.grids import LATTICE, Box, pixel_ratio, same_extent
 
 Array = npt.NDArray[np.float32]
 
-#: Side of the fixed blocks, counted from the grid's origin, in which an image is resampled: the values then do not
-#: depend on which windows are asked for, and GDAL's linear approximation of a projection within a block stays exact to
-#: a few hundredths of a pixel.
-LATTICE = 256
 #: Where target pixels are larger than those of the source, blocks are smaller, down to a least side, so that they read
 #: about so many source pixels along a side.
 _SMALLEST, _MOST_READ = 16, 1024
 _SAMPLE_SIDE = 512
 #: In whose place GDAL takes a plane for two grids that have no coordinate system.
 _PLANE = "EPSG:3857"
-#: Grids whose pixels lie this share of a pixel apart have the same pixels.
-_APART = 0.01
-
-
-@dataclass(frozen=True)
-class Box:
-    """A window of pixels: rows ``top`` to ``bottom`` and columns ``left`` to ``right``, the ends left out."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return self.bottom - self.top, self.right - self.left
-
-    @property
-    def window(self) -> Window:
-        """The same window for rasterio."""
-        return Window(self.left, self.top, self.right - self.left, self.bottom - self.top)
-
-    def within(self, outer: Box) -> tuple[slice, slice]:
-        """The rows and columns of an array of the outer window that this one has."""
-        return (
-            slice(self.top - outer.top, self.bottom - outer.top),
-            slice(self.left - outer.left, self.right - outer.left),
-        )
-
-    def common(self, other: Box) -> Box:
-        """What two windows share; where they share nothing, a side of it is not positive."""
-        return Box(
-            max(self.top, other.top),
-            min(self.bottom, other.bottom),
-            max(self.left, other.left),
-            min(self.right, other.right),
-        )
-
-    def grown(self, halo: int, shape: tuple[int, int]) -> Box:
-        """The window with ``halo`` more pixels on every side, cut at an image of this shape."""
-        return Box(
-            max(0, self.top - halo),
-            min(shape[0], self.bottom + halo),
-            max(0, self.left - halo),
-            min(shape[1], self.right + halo),
-        )
 
 
 class Sample(NamedTuple):
@@ -92,13 +40,6 @@ class Sample(NamedTuple):
 
     stored: npt.NDArray[Any]
     values: Array
-
-
-def blocks(shape: tuple[int, int], side: int = LATTICE) -> Iterator[Box]:
-    """The fixed blocks that cover an image of this shape, row by row."""
-    for top in range(0, shape[0], side):
-        for left in range(0, shape[1], side):
-            yield Box(top, min(top + side, shape[0]), left, min(left + side, shape[1]))
 
 
 class Source:
@@ -429,32 +370,6 @@ def _refuse_without_crs(source: Source, onto: Source) -> NoReturn:
     raise UserError(
         f"{without} has no coordinate system and {other} has {other.crs_name}; assign a projection to the first."
     )
-
-
-def pixel_ratio(large: GeoBox, small: GeoBox) -> tuple[float, float]:
-    """How many pixels of ``small`` lie along a pixel of ``large``, in y and x, where the grids meet."""
-    scale = compute_reproject_roi(small, large).scale2
-    return float(scale.y), float(scale.x)
-
-
-def same_pixels(one: GeoBox, other: GeoBox) -> bool:
-    """Whether the pixels of two grids are the same where they meet, to a hundredth of a pixel."""
-    across = ~other.affine @ one.affine
-    alike = np.allclose((across.a, across.b, across.d, across.e), (1, 0, 0, 1), atol=1e-6)
-    shift = max(abs(across.c - round(across.c)), abs(across.f - round(across.f)))
-    return bool(one.crs == other.crs and alike and shift <= _APART)
-
-
-def same_extent(one: GeoBox, other: GeoBox) -> bool:
-    """Whether two grids of one coordinate system, or of none, cover the same, to half a pixel of the smaller ones."""
-    corners = [np.array([grid.affine * corner for corner in _corners(grid)]) for grid in (one, other)]
-    pixel = min(abs(size) for grid in (one, other) for size in (grid.affine.a, grid.affine.e))
-    return bool(one.crs == other.crs and np.abs(corners[0] - corners[1]).max() <= pixel / 2)
-
-
-def _corners(grid: GeoBox) -> tuple[tuple[int, int], ...]:
-    rows, columns = grid.shape
-    return (0, 0), (columns, 0), (0, rows), (columns, rows)
 
 
 def with_bands(source: Source, numbers: Sequence[int]) -> Source:

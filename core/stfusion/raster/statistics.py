@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stfusion.raster.source import AlignedSource, Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import AlignedSource, Array
 from stfusion.raster.tiles import tiles
 from stfusion.run import Stop
 

@@ -15,7 +15,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
 from stfusion.errors import OutOfMemory
-from stfusion.raster.source import Box
+from stfusion.raster.grids import Box
 from stfusion.run import Context
 
 #: What Python, GDAL and the compiled kernels take before the first pixel.

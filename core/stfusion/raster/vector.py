@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from stfusion.errors import UserError
 from stfusion.job import Input
-from stfusion.raster.source import LATTICE, Box
+from stfusion.raster.grids import LATTICE, Box
 
 Shape = Literal["points", "lines", "polygons"]
 #: Types of geometries, as the OGC numbers them, by what they are made of.

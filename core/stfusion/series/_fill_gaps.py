@@ -16,8 +16,9 @@ from stfusion.errors import UserError
 from stfusion.folder import make_folder, whole_folder
 from stfusion.job import Input
 from stfusion.preparation._stack import names_for
+from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Encoding, Output, provenance
-from stfusion.raster.source import AlignedSource, Array, Box, Source, align, resampling_note
+from stfusion.raster.source import AlignedSource, Array, Source, align, resampling_note
 from stfusion.raster.stack import dated
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape, working_bytes
 from stfusion.run import Context

@@ -17,7 +17,8 @@ from pyproj.exceptions import CRSError
 from stfusion.errors import UserError
 from stfusion.folder import whole_file
 from stfusion.job import Input
-from stfusion.raster.source import Box, Source
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Source
 from stfusion.raster.stack import dated
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.raster.vector import read_vector

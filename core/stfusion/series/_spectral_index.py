@@ -11,8 +11,9 @@ from stfusion.errors import UserError
 from stfusion.folder import whole_folder
 from stfusion.fusion._scene import reflectance_unit
 from stfusion.preparation._stack import names_for, opened
+from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Output, provenance
-from stfusion.raster.source import Array, Box, Source, with_bands
+from stfusion.raster.source import Array, Source, with_bands
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape, working_bytes
 from stfusion.run import Context
 from stfusion.series._indices import BY_NAME, INDICES, Index, band_of, numbers_by_name, numbers_by_order

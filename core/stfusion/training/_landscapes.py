@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from stfusion.preparation._landscape import BANDS, DATES, Landscape
 from stfusion.preparation._simulation import DN_PER_REFLECTANCE, FINE
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 from stfusion.training._places import Place, Sensor
 
 #: How many there are, their side in fine pixels, and the largest factor by which their fields are larger or smaller.

@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 
 from stfusion.errors import UserError
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 from stfusion.training._sharpening_sources import Grid, Images, SharpeningSource, interpolated
 
 #: The names of the truth, of the multispectral image, of it interpolated, and of the panchromatic image.

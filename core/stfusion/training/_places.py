@@ -17,7 +17,8 @@ from odc.geo.geobox import GeoBox
 from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.networks._normalisation import PERCENTILES, Floats, sample_of, value_range
-from stfusion.raster.source import LATTICE, AlignedSource, Array, Box, Source, align, pixel_ratio
+from stfusion.raster.grids import LATTICE, Box, pixel_ratio
+from stfusion.raster.source import AlignedSource, Array, Source, align
 
 Sensor = Literal["fine", "coarse"]
 Split = Literal["training", "validation"]

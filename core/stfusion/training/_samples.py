@@ -14,8 +14,9 @@ from torch import Tensor
 
 from stfusion.networks._batch import FusionBatch
 from stfusion.networks._normalisation import Normalisation, from_ranges
+from stfusion.raster.grids import Box
 from stfusion.raster.resolution import read_beyond
-from stfusion.raster.source import Array, Box
+from stfusion.raster.source import Array
 from stfusion.training._change import changed
 from stfusion.training._degradation import RANGES, draw_sensor
 from stfusion.training._places import Place

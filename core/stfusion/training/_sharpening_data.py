@@ -13,7 +13,8 @@ from stfusion.errors import UserError
 from stfusion.networks._batch import SharpeningBatch
 from stfusion.networks._network import Form, SharpeningNetwork
 from stfusion.networks._normalisation import Normalisation, from_samples
-from stfusion.raster.source import Array, Box
+from stfusion.raster.grids import Box
+from stfusion.raster.source import Array
 from stfusion.training._samples import MOST_INVALID, Orient, orientation, stacked
 from stfusion.training._sharpening_sources import Grid, Images, Part, SharpeningSource
 

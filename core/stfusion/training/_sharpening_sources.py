@@ -15,9 +15,10 @@ import numpy as np
 
 from stfusion.pansharpening._scene import Scene
 from stfusion.raster.gaps import fill_gaps
+from stfusion.raster.grids import Box
 from stfusion.raster.interpolation import enlarged, interpolation
 from stfusion.raster.resolution import REACH, mtf_filter, read_beyond, reduce
-from stfusion.raster.source import Array, Box
+from stfusion.raster.source import Array
 from stfusion.training._landscapes import COUNT, LandscapePlace
 
 Grid = Literal["gis", "toolbox"]

@@ -13,7 +13,7 @@ import numpy as np
 from odc.geo.geom import Geometry
 
 from stfusion.errors import UserError
-from stfusion.raster.source import Box
+from stfusion.raster.grids import Box
 from stfusion.training._places import Place, Split
 
 #: Coarse pixels between what is learnt and what is held out. Cubic convolution takes two pixels on either side of a

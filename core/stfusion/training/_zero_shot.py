@@ -22,8 +22,9 @@ from stfusion.networks._sharpen import fitted, sharpen
 from stfusion.networks._zero_shot import ZeroShot
 from stfusion.pansharpening._opening import open_scene
 from stfusion.pansharpening._scene import Scene
+from stfusion.raster.grids import Box
 from stfusion.raster.mtf import gains_of, pan_gain_of
-from stfusion.raster.source import Array, Box
+from stfusion.raster.source import Array
 from stfusion.run import Context
 from stfusion.training._rivals import Rivals
 from stfusion.training._samples import MOST_INVALID, stacked
