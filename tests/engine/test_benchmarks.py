@@ -184,7 +184,7 @@ def test_sharpening_is_timed_beside_another_program_and_has_to_agree(tmp_path, m
         sys.executable, "-c", FLAT, case / "pan.tif", output,
     ))
     rows = [row for _, row in classification.measure(
-        tmp_path, 1, [flat, replace(flat, same=lambda case, ours, theirs: pansharpening.difference(ours, theirs) > 1)]
+        tmp_path, 1, [flat, replace(flat, same=lambda *images: not pansharpening.agree(*images))]
     )]
     assert rows[0]["failed"] == "the two results differ"
     assert rows[1]["whole_ratio"] > 0
@@ -196,7 +196,13 @@ def test_scenes_to_sharpen_are_always_the_same_and_their_images_go_together(tmp_
         (tmp_path / folder).mkdir()
         pansharpening.images(600 // 8 * 8, tmp_path / folder)
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
-    assert pansharpening.difference(tmp_path / "one" / "ms.tif", tmp_path / "two" / "ms.tif") == 0
+    one, two = (tmp_path / folder / "ms.tif" for folder in ("one", "two"))
+    assert pansharpening.agree(tmp_path, one, two)
+    with rasterio.open(two, "r+") as bands:
+        bands.write(bands.read(1) + 1, 1)
+        assert pansharpening.agree(tmp_path, one, two)
+        bands.write(bands.read(1) + 1, 1)
+    assert not pansharpening.agree(tmp_path, one, two)
     with rasterio.open(tmp_path / "one" / "pan.tif") as pan, rasterio.open(tmp_path / "one" / "ms.tif") as bands:
         means = pan.read(1).reshape(150, 4, 150, 4).mean((1, 3))
         mixed = np.tensordot(pansharpening.WEIGHTS, bands.read().astype(float), 1)
