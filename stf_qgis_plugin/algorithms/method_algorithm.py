@@ -189,8 +189,10 @@ class MethodAlgorithm(StfAlgorithm):
 
     def _hand_over(self, order: dict[str, Any], folder: Path, feedback: QgsProcessingFeedback) -> None:
         """Put files into the job in place of what the engine's GDAL cannot read."""
-        files = next((role.id for role in self._method.roles if role.sensor == "files"), None)
-        containers.hand_over(order, folder, feedback, files)
+        folders, files = (
+            [role.id for role in self._method.roles if role.sensor == sensor] for sensor in ("folder", "files")
+        )
+        containers.hand_over(order, folder, feedback, dict(zip(folders, files, strict=False)))
 
     def _wanted(self, given: Given) -> list[Declaration]:
         """The outputs that are required or asked for."""

@@ -30,21 +30,23 @@ def in_container(source: str) -> bool:
         return False
 
 
-def hand_over(job: dict[str, Any], folder: Path, feedback: QgsProcessingFeedback, files: str | None = None) -> None:
+def hand_over(
+    job: dict[str, Any], folder: Path, feedback: QgsProcessingFeedback, files: Mapping[str, str] | None = None
+) -> None:
     """Put GeoTIFFs into a job in place of what the engine cannot read; they are written into ``folder``.
 
     A subdataset becomes one file, a container one for each of its fields: ``NAME.FIELD.tif``, NAME being that of the
     container without its ending, so that product and date can still be told. What is in a folder with containers goes
-    to the input ``files``, if the job's method has such a one. May be called in a worker thread.
+    to the input of files that ``files`` has for that of the folder. May be called in a worker thread.
 
     Raises
     ------
     QgsProcessingException
         A field cannot be read or written, or the user cancelled.
     """
-    for role, given in list(job["inputs"].items()):
-        if files and role != files and any(map(in_container, _below(given.get("path")))):
-            listed = job["inputs"].setdefault(files, {"path": []})
+    for role, taker in (files or {}).items():
+        if any(map(in_container, _below(job["inputs"].get(role, {}).get("path")))):
+            listed = job["inputs"].setdefault(taker, {"path": []})
             listed["path"] = [*_listed(listed["path"]), *_expanded(Path(job["inputs"].pop(role)["path"]))]
     for given in job["inputs"].values():
         for key in ("path", "mask"):

@@ -86,12 +86,24 @@ def test_folder_with_containers_becomes_files(qgis, tmp_path, image):
     for name in ("modis/VNP09GA.h5", "modis/notes.txt", "landsat/LC08_MTL.txt"):
         (folder / name).write_text("other", encoding="utf-8")
     order = job(folder=str(folder), products="first.tif")
-    hand_over(order, tmp_path / "temporary", Recorder(), "products")
+    hand_over(order, tmp_path / "temporary", Recorder(), {"folder": "products"})
     temporary = str(tmp_path / "temporary")
     assert order == job(products=[
         "first.tif", str(folder / "landsat"), f"{temporary}/{NAME}.Band0.tif", f"{temporary}/{NAME}.Band1.tif",
         str(folder / "modis" / "VNP09GA.h5"),
     ])
+
+
+def test_folders_of_two_sensors_are_kept_apart(provider, tmp_path, image):
+    (tmp_path / "modis").mkdir()
+    hdf(tmp_path / "modis" / f"{NAME}.hdf", image, 500.0)
+    order = job(fine=["fine_20200101.tif"], coarse_folder=str(tmp_path / "modis"))
+    provider.algorithm("prepare_and_fuse").create()._hand_over(order, tmp_path / "temporary", Recorder())
+    assert order["inputs"]["fine"] == {"path": ["fine_20200101.tif"]}
+    assert [path.rpartition("/")[2] for path in order["inputs"]["coarse"]["path"]] == [
+        f"{NAME}.Band0.tif", f"{NAME}.Band1.tif",
+    ]
+    assert "coarse_folder" not in order["inputs"]
 
 
 @pytest.mark.parametrize("given", ["FOLDER", "PRODUCTS"])
