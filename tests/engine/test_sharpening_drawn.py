@@ -95,7 +95,7 @@ def test_several_bands_can_guide(tmp_path: Path, name: str) -> None:
     outcome, _ = sharpened(tmp_path, name, images, weights=weights, steps=1, samples=1)
     assert outcome.code == 2
     assert "has 1 band(s) and" in outcome.error
-    assert "was trained for 3; choose another checkpoint" in outcome.error
+    assert "was trained for 3; choose as many with 'Bands of the panchromatic image'" in outcome.error
 
 
 def test_a_gap_of_a_guiding_band_is_a_gap(tmp_path: Path) -> None:
