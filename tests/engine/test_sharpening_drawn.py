@@ -43,8 +43,11 @@ def test_samples_have_a_mean_and_a_spread(tmp_path: Path, name: str) -> None:
     assert outcome.code == 0, outcome.said.lines
     assert mean.shape == (2, ROWS * RATIO, COLUMNS * RATIO)
     assert np.isfinite(mean).all()
-    assert read_raster(spread).min() > 0
-    assert read_raster(spread).shape == mean.shape
+    found = read_raster(spread)
+    assert found.shape == mean.shape
+    assert found.min() >= 0
+    # Two samples that float32 cannot tell apart are rare.
+    assert np.count_nonzero(found) > 0.99 * found.size
     _, first = sharpened(tmp_path, name, images, **options, samples=1)
     assert np.abs(first - mean).max() > 0.1
     _, again = sharpened(tmp_path, name, images, **options, samples=1, batch=3)
