@@ -31,15 +31,18 @@ checkVersion=false
 
 
 @pytest.fixture
-def salton() -> dict[str, object]:
-    """HLS and VIIRS, near infrared alone, shown in gray."""
+def salton(tmp_path) -> dict[str, object]:
+    """HLS and VIIRS, near infrared alone, shown in gray; copies, since QGIS writes statistics beside what it shows."""
     folder = DATA / "stf_salton_hls_viirs"
     if not folder.is_dir():
         pytest.skip(f"the real scene is not in {folder}; set STF_DATA to the folder of the scenes")
+    names = {
+        "FINE": "HLS70m_NIR_20201002.tif",
+        "COARSE": "VIIRS490m_NIR_20201002.tif",
+        "TARGET": "VIIRS490m_NIR_20201110.tif",
+    }
     return {
-        "FINE": str(folder / "HLS70m_NIR_20201002.tif"),
-        "COARSE": str(folder / "VIIRS490m_NIR_20201002.tif"),
-        "TARGET": str(folder / "VIIRS490m_NIR_20201110.tif"),
+        **{role: str(shutil.copy(folder / name, tmp_path / name)) for role, name in names.items()},
         "bands": [1],
         "day": "2020-11-10",
     }
