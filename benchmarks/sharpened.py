@@ -11,6 +11,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from rasterio.errors import NotGeoreferencedWarning
 
@@ -44,15 +45,15 @@ NETWORKS_HEAD = """
 
 These have learnt from the west of the scene (300 of its 468 columns) as `benchmarks/sharpening_weights.py` says, and
 have never seen the east, which is measured here. A network comes with weights only when its ERGAS here is smaller than
-that of GSA and of the default, MTF-GLP-FS. The east has less cloud and smaller figures than the whole scene.
+that of GSA and of the default, MTF-GLP-FS.
 
 """
 
 Scores = dict[str, dict[str, float]]
 
 
-def measure(part: Part, methods: Sequence[str]) -> Scores:
-    """The scores of interpolation and of methods on a part of the scene, by title."""
+def measure(part: Part, methods: Sequence[str], **weights: Path) -> Scores:
+    """The scores of interpolation and of methods on a part of the scene, by title; ``weights`` by the method's id."""
     given = reduced(WORK, part)
     expanded = WORK / part / "expanded.tif"
     expand(given, expanded)
@@ -61,7 +62,7 @@ def measure(part: Part, methods: Sequence[str]) -> Scores:
         title = registry.methods()[name].title
         print(f"{part}: {title}", flush=True)
         outputs[title] = WORK / part / f"{name}.tif"
-        sharpen(name, given, outputs[title])
+        sharpen(name, given, outputs[title], **({"weights": weights[name]} if name in weights else {}))
     return {title: scores(path, given["truth"]) for title, path in outputs.items()}
 
 

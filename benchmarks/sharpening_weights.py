@@ -16,9 +16,9 @@ from typing import Any
 
 from rasterio.errors import NotGeoreferencedWarning
 
-from momotombo import BICUBIC, SENSOR, images, reduced, scores, sharpen
+from momotombo import BICUBIC, SENSOR, images
 from scenes import ROOT, order
-from sharpened import RIVALS, WORK, measure
+from sharpened import RIVALS, measure
 from stfusion import registry
 from stfusion.networks._checkpoint import load, save
 from stfusion.networks._shared import WEIGHTS_FOLDER
@@ -65,13 +65,11 @@ def ship(name: str) -> None:
     )
     trial = TRAINED / "trial.safetensors"
     save(trial, checkpoint.build(), card, half=True)
-    rivals, given, output = measure("east", RIVALS), reduced(WORK, "east"), TRAINED / f"{name}.tif"
-    sharpen(name, given, output, weights=trial)
+    found = measure("east", [*RIVALS, name], **{name: trial})
     names = {BICUBIC: "interpolated", **{registry.methods()[each].title: each for each in (*RIVALS, name)}}
-    found = {**rivals, title: scores(output, given["truth"])}
     for method, each in found.items():
         print(f"{method}: ERGAS {each['ergas']:.3f}, SAM {each['sam']:.3f}, Q2n {each['q2n']:.4f}")
-    if found[title]["ergas"] >= min(each["ergas"] for method, each in rivals.items() if method != BICUBIC):
+    if found[title]["ergas"] >= min(found[registry.methods()[rival].title]["ergas"] for rival in RIVALS):
         print(f"{title} does not win and does not come with weights.")
         return
     log = (TRAINED / f"{name}.training" / "history.csv").read_text(encoding="utf-8")

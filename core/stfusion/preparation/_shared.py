@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stfusion.declaration import Option
+from stfusion.declaration import Option, Role
 
 GROUP = "Data preparation"
 NAME_OPTION = Option(
@@ -12,4 +12,17 @@ NAME_OPTION = Option(
 RESAMPLING = Option(
     "resampling", "choice", "Resampling", "cubic", "How values between the pixels are made where the grids differ.",
     choices=("nearest", "bilinear", "cubic", "lanczos", "average"),
+)
+
+#: Masks of the images and of the references that these are compared with.
+MASKS = (
+    Role(
+        "masks", "Masks of the images", "classes", "",
+        "Masks of the same dates as the images; pixels other than 0 are left out.", required=False, several=True,
+    ),
+    Role(
+        "reference_masks", "Masks of the references", "classes", "",
+        "Masks of the same dates as the reference images; pixels other than 0 are left out.",
+        required=False, several=True,
+    ),
 )

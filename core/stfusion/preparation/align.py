@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stfusion.declaration import Method, Option, Output, Result, Role
-from stfusion.preparation._shared import GROUP, NAME_OPTION, RESAMPLING
+from stfusion.preparation._shared import GROUP, MASKS, NAME_OPTION, RESAMPLING
 
 #: What the pixels of the result can be.
 GRIDS = ("nested", "reference", "own")
@@ -41,15 +41,7 @@ METHOD = Method(
             "one that is nearest to it in time.",
             several=True,
         ),
-        Role(
-            "masks", "Masks of the images", "classes", "",
-            "Masks of the same dates as the images; pixels other than 0 are left out.", required=False, several=True,
-        ),
-        Role(
-            "reference_masks", "Masks of the references", "classes", "",
-            "Masks of the same dates as the reference images; pixels other than 0 are left out of the comparison.",
-            required=False, several=True,
-        ),
+        *MASKS,
     ),
     options=(
         Option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stfusion.declaration import Method, Option, Output, Result, Role
-from stfusion.preparation._shared import GROUP, NAME_OPTION
+from stfusion.preparation._shared import GROUP, MASKS, NAME_OPTION
 
 #: What the values are adjusted by.
 WAYS = ("no", "stretch", "histogram", "ols", "rma", "robust")
@@ -37,15 +37,7 @@ METHOD = Method(
             "image goes with the reference that is nearest to it in time.",
             required=False, several=True,
         ),
-        Role(
-            "masks", "Masks of the images", "classes", "",
-            "Masks of the same dates as the images; pixels other than 0 are left out.", required=False, several=True,
-        ),
-        Role(
-            "reference_masks", "Masks of the references", "classes", "",
-            "Masks of the same dates as the reference images; pixels other than 0 are left out.",
-            required=False, several=True,
-        ),
+        *MASKS,
     ),
     options=(
         Option(

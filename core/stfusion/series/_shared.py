@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stfusion.declaration import Option, Role
+from stfusion.declaration import Option, Result, Role
 from stfusion.registry import declared
 
 GROUP = "Time series"
@@ -142,4 +142,12 @@ FUSING = (
         "each thread, as far as the memory goes.",
         minimum=0, maximum=1024,
     ),
+)
+
+#: What a fused series gives besides its folder and its report.
+DATES = (
+    Result("fused", "number", "Dates fused"),
+    Result("kept", "number", "Dates kept"),
+    Result("skipped", "number", "Dates skipped"),
+    Result("failed", "number", "Dates failed"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stfusion.declaration import Method, Output, Result
 from stfusion.fusion._shared import CLASS_MAP
-from stfusion.series._shared import FUSING, GROUP, PLANNING, STACKS, WEIGHTS, WHICH_METHOD
+from stfusion.series._shared import DATES, FUSING, GROUP, PLANNING, STACKS, WEIGHTS, WHICH_METHOD
 
 METHOD = Method(
     id="fuse_series",
@@ -43,10 +43,7 @@ METHOD = Method(
     results=(
         Result("report", "html", "Report"),
         Result("stack", "text", "Virtual stack"),
-        Result("fused", "number", "Dates fused"),
-        Result("kept", "number", "Dates kept"),
-        Result("skipped", "number", "Dates skipped"),
-        Result("failed", "number", "Dates failed"),
+        *DATES,
     ),
     run="stfusion.series._fuse_series:run",
     tags=("time series", "fusion", "daily", "gap", "landsat", "modis", "sentinel", "viirs", "stac", "starfm"),

@@ -9,7 +9,7 @@ from stfusion.fusion._shared import CLASS_MAP
 from stfusion.preparation.align import METHOD as ALIGN
 from stfusion.preparation.harmonise import METHOD as HARMONISE
 from stfusion.preparation.import_products import METHOD as IMPORT
-from stfusion.series._shared import FUSING, GROUP, PLANNING, STACKS, WEIGHTS, WHICH_METHOD
+from stfusion.series._shared import DATES, FUSING, GROUP, PLANNING, STACKS, WEIGHTS, WHICH_METHOD
 
 _OF_STEPS = {(method.id, option.id): option for method in (IMPORT, ALIGN, HARMONISE) for option in method.options}
 _BANDS = _OF_STEPS["import_products", "bands"]
@@ -90,10 +90,7 @@ METHOD = Method(
         Result("moved", "number", "Coarse images that were moved"),
         Result("bad_fine", "number", "Bad fine dates"),
         Result("bad_coarse", "number", "Bad coarse dates"),
-        Result("fused", "number", "Dates fused"),
-        Result("kept", "number", "Dates kept"),
-        Result("skipped", "number", "Dates skipped"),
-        Result("failed", "number", "Dates failed"),
+        *DATES,
     ),
     run="stfusion.series._prepare_and_fuse:run",
     tags=(
