@@ -329,23 +329,29 @@ class _Ranges(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(tmp_path):
     handler = type("Handler", (_Ranges,), {"folder": tmp_path / "served", "sent": {}})
-    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "bucket").mkdir(parents=True)
     served = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=served.serve_forever, daemon=True)
     thread.start()
-    yield handler, f"/vsicurl/http://127.0.0.1:{served.server_port}"
+    yield handler, f"127.0.0.1:{served.server_port}"
     served.shutdown()
     served.server_close()
     thread.join()
 
 
-def test_images_on_a_server_are_read_by_window(tmp_path, server, monkeypatch):
-    handler, address = server
+@pytest.mark.parametrize("store", ["web", "bucket"])
+def test_images_on_a_server_are_read_by_window(tmp_path, server, monkeypatch, store):
+    handler, host = server
+    address = f"/vsicurl/http://{host}/bucket" if store == "web" else "/vsis3/bucket"
+    for name, value in {
+        "AWS_S3_ENDPOINT": host, "AWS_HTTPS": "NO", "AWS_VIRTUAL_HOSTING": "FALSE", "AWS_NO_SIGN_REQUEST": "YES",
+    }.items():
+        monkeypatch.setenv(name, value)
     rng = np.random.default_rng(0)
     plain_file = write_raster(tmp_path / "fine.tif", quantised(rng, 1, 1024, 1024))
-    copy_raster(plain_file, handler.folder / "fine_20210420.tif", driver="COG", BLOCKSIZE=256)
+    copy_raster(plain_file, handler.folder / "bucket" / "fine_20210420.tif", driver="COG", BLOCKSIZE=256)
     for name in ("coarse_20210420", "coarse_20210424"):
-        write_raster(handler.folder / f"{name}.tif", quantised(rng, 1, 64, 64), FINE @ Affine.scale(16))
+        write_raster(handler.folder / "bucket" / f"{name}.tif", quantised(rng, 1, 64, 64), FINE @ Affine.scale(16))
     monkeypatch.setenv("GDAL_DISABLE_READDIR_ON_OPEN", "EMPTY_DIR")
     plain = job.build(registry.get("fuse", "fine_plus_difference"), {
         "fine": f"{address}/fine_20210420.tif", "coarse": f"{address}/coarse_20210420.tif",
@@ -355,6 +361,6 @@ def test_images_on_a_server_are_read_by_window(tmp_path, server, monkeypatch):
     assert run(job.parse({**plain, "window": [256, 512, 512, 768]}, tmp_path), said) == 0, said.lines
     assert read_raster(tmp_path / "part.tif").shape == (1, 256, 256)
     assert said.of("result")[0]["date"] == "2021-04-24"
-    whole = (handler.folder / "fine_20210420.tif").stat().st_size
+    whole = (handler.folder / "bucket" / "fine_20210420.tif").stat().st_size
     # The overview of half the size, which tells the range of values, and the window.
     assert 0 < handler.sent["fine_20210420.tif"] < 0.5 * whole
