@@ -68,15 +68,16 @@ class Role:
     """An input and its part in the method: its sensor (:data:`SENSORS`) and its epoch (:data:`EPOCHS`, or none).
 
     What is no image has a word of its own instead of a sensor: a map of "classes" has one band and neither mask nor
-    nodata value of the user's own, a "vector" layer has a field that is chosen, a "file" is read as it is and has an
-    ``extension``, "files" may be of any kind, a "folder" stands for what is in it. An image with ``several`` files has
-    the bands of all of them, one after the other, unless its ``help`` says that each file is an image.
+    nodata value of the user's own, a "mask" has values that mean clear, a "vector" layer has a field that is chosen, a
+    "file" is read as it is and has an ``extension``, "files" may be of any kind, a "folder" stands for what is in it.
+    An image with ``several`` files has the bands of all of them, one after the other, unless its ``help`` says that
+    each file is an image.
     """
 
     id: str
     title: str
     sensor: Literal[
-        "fine", "coarse", "image", "fused", "reference", "pan", "classes", "vector", "file", "files", "folder"
+        "fine", "coarse", "image", "fused", "reference", "pan", "classes", "mask", "vector", "file", "files", "folder"
     ]
     epoch: str
     help: str
@@ -206,10 +207,21 @@ class Method:
                 f"{role.id}_mask",
                 "mask",
                 f"Mask of the {role.title[0].lower()}{role.title[1:]}",
-                "Raster whose pixels other than 0 (clouds, shadows) are left out. It is resampled to the image's "
-                "grid by nearest neighbour.",
+                "Raster of clouds and shadows: pixels that do not have one of the clear values are left out. It is "
+                "resampled to the image's grid by nearest neighbour.",
                 (f"inputs.{role.id}.mask",),
                 advanced=True,
+            )
+        masked = tuple(f"inputs.{role.id}.clear" for role in self.roles if role.sensor in (*SENSORS, "mask"))
+        if masked:
+            yield Parameter(
+                "clear",
+                "text",
+                "Clear values of the masks",
+                "Values at which masks are clear, separated by commas, such as 0,1 for clear land and water in an "
+                "Fmask. 0 when empty.",
+                masked,
+                advanced=not any(role.sensor == "mask" for role in self.roles),
             )
 
     def _per_sensor(self) -> Iterator[Parameter]:

@@ -18,12 +18,15 @@ from stfusion.errors import UserError
 SCHEMA = 1
 #: What an input is, in words.
 _FILES = {"raster": "raster file", "vector": "vector layer", "file": "file", "files": "file", "folder": "folder"}
+#: The largest value of a mask: float32 has all whole numbers up to this.
+_LARGEST = 2**24
 
 
 @dataclass(frozen=True)
 class Input:
     """One input: its file or URL, band numbers (from 1; all when None), ISO date, nodata override and mask.
 
+    ``clear`` are the values of its mask, or of itself where it is one, that mean clear, such as "0,1" (0 when None).
     ``more`` are further files whose bands follow, ``field`` is the attribute of a vector layer.
     """
 
@@ -32,8 +35,14 @@ class Input:
     date: str | None = None
     nodata: float | None = None
     mask: str | None = None
+    clear: str | None = None
     more: tuple[str, ...] | None = None
     field: str | None = None
+
+    @property
+    def clear_values(self) -> tuple[int, ...]:
+        """The values that ``clear`` has."""
+        return values_of(self.clear or "0")
 
     def plain(self) -> dict[str, Any]:
         """The input as it stands in a ``job.json``, without what was not given."""
@@ -218,7 +227,7 @@ def _inputs(method: Method, given: Mapping[str, Any], folder: Path | None) -> di
                 kind = role.sensor if role.sensor in _FILES else "raster"
                 raise UserError(f"{method.title} needs '{role.title}' ({role.id}); give a {_FILES[kind]}.")
             continue
-        _refuse_unknown(f"The input '{role.id}'", image, {"path", "bands", "date", "nodata", "mask", "field"})
+        _refuse_unknown(f"The input '{role.id}'", image, {"path", "bands", "date", "nodata", "mask", "clear", "field"})
         path, *more = _paths(role, image["path"], folder)
         found[role.id] = Input(
             path=path,
@@ -227,6 +236,7 @@ def _inputs(method: Method, given: Mapping[str, Any], folder: Path | None) -> di
             date=_date(role.title, image.get("date")),
             nodata=_number(role.title, image.get("nodata")),
             mask=_resolve(str(image["mask"]), folder) if image.get("mask") else None,
+            clear=_clear(role.title, image.get("clear")),
             field=str(image["field"]) if image.get("field") else None,
         )
     for role in method.roles:
@@ -270,6 +280,33 @@ def _number(title: str, value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UserError(f"The nodata value of '{title}' is {value!r}; give a number.")
     return float(value)
+
+
+def _clear(title: str, value: object) -> str | None:
+    if value in (None, ""):
+        return None
+    try:
+        values_of(value)
+    except ValueError as error:
+        raise UserError(
+            f"The clear values of '{title}' (clear) are {value!r}; write whole numbers of at most {_LARGEST}, "
+            "separated by commas, such as \"0,1\"."
+        ) from error
+    return str(value)
+
+
+def values_of(text: object) -> tuple[int, ...]:
+    """The values of a mask that a text such as "0,1" has.
+
+    Raises
+    ------
+    ValueError
+        It is no such text, or has a number that float32, in which masks are read, cannot tell from its neighbours.
+    """
+    values = tuple(map(int, text.split(","))) if isinstance(text, str) else ()
+    if not values or max(map(abs, values)) > _LARGEST:
+        raise ValueError(text)
+    return values
 
 
 def _options(method: Method, given: Mapping[str, Any]) -> dict[str, Scalar]:

@@ -96,6 +96,7 @@ def test_a_wrong_entry_is_named(change: dict[str, Any], words: str) -> None:
         ({"bands": [True]}, "band numbers"),
         ({"date": "20200101T"}, "YYYY-MM-DD"),
         ({"nodata": "none"}, "give a number"),
+        ({"clear": [0, 1]}, r"are \[0, 1\]; write whole numbers of at most 16777216, .* such as \"0,1\""),
         ({"sensor": "TM"}, "sensor"),
         ({"path": ""}, "Fine image of the pair"),
     ],

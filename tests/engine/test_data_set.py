@@ -22,6 +22,7 @@ PLACE = {
     "fine": {"2021-04-20": "fine/a.tif", "2021-05-22": "/data/b.tif"},
     "coarse": {"2021-04-20": "coarse/a.tif"},
     "fine_masks": {"2021-05-22": "masks/b.tif"},
+    "fine_clear": "0,1",
     "fine_bands": [3, 2],
     "coarse_bands": [1, 2],
     "fine_scale": 0.0001,
@@ -41,8 +42,8 @@ def test_a_place_is_read(tmp_path):
     (place,) = load_data_set(written(tmp_path))
     first, second = date(2021, 4, 20), date(2021, 5, 22)
     assert (place.name, place.split, place.ratio) == ("Valley", "training", (8.0, 16.0))
-    assert place.fine[first] == Input(str(tmp_path / "fine/a.tif"), bands=(3, 2), date="2021-04-20")
-    assert place.fine[second] == Input("/data/b.tif", (3, 2), "2021-05-22", mask=str(tmp_path / "masks/b.tif"))
+    assert place.fine[first] == Input(str(tmp_path / "fine/a.tif"), bands=(3, 2), date="2021-04-20", clear="0,1")
+    assert place.fine[second] == Input("/data/b.tif", (3, 2), "2021-05-22", None, str(tmp_path / "masks/b.tif"), "0,1")
     assert place.coarse[first].bands == (1, 2)
     assert place.scales == {"fine": 0.0001, "coarse": 1.0}
 
@@ -70,6 +71,7 @@ def test_a_ratio_may_be_one_number(tmp_path):
         ({"fine": {"2021-04-20": 7}}, "has 7 for 2021-04-20 in 'fine'"),
         ({"coarse": {"2021-02-30": "a.tif"}}, "date '2021-02-30' in 'coarse'"),
         ({"fine_masks": {"2020-01-01": "m.tif"}}, "mask of 2020-01-01 and no fine image of that date"),
+        ({"fine_clear": [0]}, r"has \[0\] in 'fine_clear' of place 'Valley'; write whole numbers"),
         ({"fine_bands": [0]}, r"has \[0\] in 'fine_bands'"),
         ({"fine_bands": "1,2"}, "has '1,2' in 'fine_bands'"),
         ({"coarse_scale": 0}, "has 0 in 'coarse_scale'"),

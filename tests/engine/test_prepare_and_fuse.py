@@ -164,12 +164,14 @@ def test_downloads_are_imported(scene, here):
 
 def test_masks_are_used(scene, here):
     clouds = np.zeros((1, SIZE * RATIO, SIZE * RATIO), np.uint8)
-    clouds[:, :8] = 1
+    clouds[:, :8], clouds[:, 8:16] = 4, 1
     mask = write_raster(scene.parent / f"clouds_{DAYS[0]}.tif", clouds)
-    done = chained(scene, fine_masks=[mask])
+    done = chained(scene, fine_masks=[mask], clear="0,1")
     assert done.code == 0, done.said.lines
     with rasterio.open(scene.parent / "out" / "series" / f"fused_{DAYS[0]}.tif") as dataset:
-        assert not dataset.read_masks(1)[:8].any()
+        valid = dataset.read_masks(1)
+    assert not valid[:8].any()
+    assert valid[8:].all()
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,8 @@ def test_export_of_the_job_is_off_by_default(starfm):
 def test_job_holds_what_was_given(starfm, run, jobs, values):
     values.update({
         "FINE_BANDS": [3, 1], "COARSE_BANDS": [3, 1], "FINE_NODATA": -5.5, "TARGET_DATE": "2020-03-01", "WINDOW": 31,
-        "SAMPLING": "class", "JOINT": True, "FINE_MASK": values["FINE"], "SEED": 7,
+        "SAMPLING": "class", "JOINT": True, "FINE_MASK": values["FINE"], "CLEAR": "0,1",
+        "SEED": 7,
     })
     _, ok = starfm.run(values, run.context, run.feedback)
     assert ok, run.feedback.textLog()
@@ -107,9 +108,9 @@ def test_job_holds_what_was_given(starfm, run, jobs, values):
     assert (job["operation"], job["method"], job["seed"], job["schema"]) == ("fuse", "starfm", 7, 1)
     assert job["memory_mb"] >= 256
     assert job["inputs"] == {
-        "fine": {"path": values["FINE"], "mask": values["FINE"], "bands": [3, 1], "nodata": -5.5},
-        "coarse": {"path": values["COARSE"], "bands": [3, 1]},
-        "target": {"path": values["TARGET"], "bands": [3, 1], "date": "2020-03-01"},
+        "fine": {"path": values["FINE"], "mask": values["FINE"], "clear": "0,1", "bands": [3, 1], "nodata": -5.5},
+        "coarse": {"path": values["COARSE"], "clear": "0,1", "bands": [3, 1]},
+        "target": {"path": values["TARGET"], "clear": "0,1", "bands": [3, 1], "date": "2020-03-01"},
     }
     assert job["options"]["window"] == 31
     assert job["options"]["sampling"] == "class"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import rasterio
 from rasterio.errors import RasterioError
 from scipy.ndimage import distance_transform_edt
@@ -17,7 +16,7 @@ from stfusion.preparation._quality import Codes, codes
 from stfusion.preparation.import_products import DILATED, LAYER
 from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Encoding
-from stfusion.raster.source import AlignedSource, Array, Source, align
+from stfusion.raster.source import AlignedSource, Array, Source, align, masked
 
 #: Nodata value of reflectance in whole numbers: no surface has a reflectance of -1.
 _NODATA = -9999
@@ -35,7 +34,7 @@ class ProductImage:
     dilation
         Pixels around masked ones that are masked, too.
     mask
-        A mask layer on the same grid, where there is one: other values than 0 are masked.
+        A mask layer on the same grid, where there is one: values that are not clear are masked.
     cache_bytes
         Memory for resampled blocks.
 
@@ -172,8 +171,7 @@ class ProductImage:
         if self._quality:
             found = codes([(image.read(box)[0], fields) for image, fields in self._quality], self._wanted)
         if self._mask is not None:
-            masked: npt.NDArray[np.bool_] = self._mask.read(box)[0] != 0
-            found[masked & (found == 0)] = LAYER
+            found[masked(self._mask.read(box)[0], self._mask.clear) & (found == 0)] = LAYER
         return found
 
 

@@ -17,12 +17,12 @@ RESAMPLING = Option(
 #: Masks of the images and of the references that these are compared with.
 MASKS = (
     Role(
-        "masks", "Masks of the images", "classes", "",
-        "Masks of the same dates as the images; pixels other than 0 are left out.", required=False, several=True,
+        "masks", "Masks of the images", "mask", "",
+        "Masks of the same dates as the images; pixels that are not clear are left out.", required=False, several=True,
     ),
     Role(
-        "reference_masks", "Masks of the references", "classes", "",
-        "Masks of the same dates as the reference images; pixels other than 0 are left out.",
+        "reference_masks", "Masks of the references", "mask", "",
+        "Masks of the same dates as the reference images; pixels that are not clear are left out.",
         required=False, several=True,
     ),
 )

@@ -38,7 +38,8 @@ def opened(context: Context, role: str, masks: str) -> list[Source]:
     images = [Source(title, replace(given, path=path, more=None, date=day)) for path in paths]
     for index, image in enumerate(images):
         if image.date in by_day:
-            own = replace(given, path=image.path, more=None, date=day, mask=by_day[image.date].path)
+            mask = by_day[image.date]
+            own = replace(given, path=image.path, more=None, date=day, mask=mask.path, clear=mask.clear)
             images[index] = Source(title, own)
     return sorted(images, key=lambda image: str(image.date or ""))
 

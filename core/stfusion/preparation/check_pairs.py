@@ -39,13 +39,13 @@ METHOD = Method(
             several=True,
         ),
         Role(
-            "fine_masks", "Masks of the fine dates", "classes", "",
-            "Masks of the same dates as the fine images; pixels other than 0 are left out.",
+            "fine_masks", "Masks of the fine dates", "mask", "",
+            "Masks of the same dates as the fine images; pixels that are not clear are left out.",
             required=False, several=True,
         ),
         Role(
-            "coarse_masks", "Masks of the coarse dates", "classes", "",
-            "Masks of the same dates as the coarse images; pixels other than 0 are left out.",
+            "coarse_masks", "Masks of the coarse dates", "mask", "",
+            "Masks of the same dates as the coarse images; pixels that are not clear are left out.",
             required=False, several=True,
         ),
     ),

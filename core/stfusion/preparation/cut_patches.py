@@ -33,13 +33,13 @@ METHOD = Method(
             required=False, several=True,
         ),
         Role(
-            "fine_masks", "Masks of the fine images", "classes", "",
-            "Masks of the same dates as the fine images; pixels other than 0 are no data in the patches.",
+            "fine_masks", "Masks of the fine images", "mask", "",
+            "Masks of the same dates as the fine images; pixels that are not clear are no data in the patches.",
             required=False, several=True,
         ),
         Role(
-            "coarse_masks", "Masks of the coarse images", "classes", "",
-            "Masks of the same dates as the coarse images; pixels other than 0 are no data in the patches.",
+            "coarse_masks", "Masks of the coarse images", "mask", "",
+            "Masks of the same dates as the coarse images; pixels that are not clear are no data in the patches.",
             required=False, several=True,
         ),
         Role(

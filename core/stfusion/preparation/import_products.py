@@ -44,9 +44,9 @@ METHOD = Method(
             "Folder with products, their folders and archives; all below it is looked through.", required=False,
         ),
         Role(
-            "masks", "Mask layers", "classes", "",
-            "Masks of the same dates and grids as the images; pixels other than 0 are left out. A single one without a "
-            "date belongs to all images.",
+            "masks", "Mask layers", "mask", "",
+            "Masks of the same dates and grids as the images; pixels that are not clear are left out. A single one "
+            "without a date belongs to all images.",
             required=False, several=True,
         ),
         Role(

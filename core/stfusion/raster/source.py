@@ -46,7 +46,7 @@ class Source:
     """A raster file read by window as float32 in physical units (stored value x scale + offset), NaN where invalid.
 
     A pixel is valid where all chosen bands are finite, differ from the nodata value, are inside the file's own mask and
-    are not masked by the user's mask.
+    are not masked by the user's mask. ``clear`` are the values of that mask, or of a mask itself, that mean clear.
 
     Raises
     ------
@@ -70,7 +70,8 @@ class Source:
         self.names = [profile.descriptions[b - 1] for b in self.bands]
         self.date = date.fromisoformat(image.date) if image.date else find_date(image.path, profile.tags())
         self._lock = threading.Lock()
-        self._mask = self._open_mask(image.mask)
+        self._mask = self._open_mask(image)
+        self.clear = image.clear_values
 
     def _check_bands(self, bands: tuple[int, ...] | None) -> tuple[int, ...]:
         count = self._dataset.count
@@ -79,12 +80,12 @@ class Source:
                 raise UserError(f"{self} has no band {band}; choose from its bands 1 to {count}.")
         return bands or tuple(range(1, count + 1))
 
-    def _open_mask(self, path: str | None) -> AlignedSource | None:
-        if path is None:
+    def _open_mask(self, image: Input) -> AlignedSource | None:
+        if image.mask is None:
             return None
         # Zero is often the mask's own nodata value, and still means "not masked": no value of a mask is missing.
-        mask = Source(f"Mask of the {self.title.lower()}", Input(path, bands=(1,), nodata=np.nan))
-        return AlignedSource(mask, self.grid, "nearest", fill=0.0)
+        mask = Source(f"Mask of the {self.title.lower()}", Input(image.mask, bands=(1,), nodata=np.nan))
+        return AlignedSource(mask, self.grid, "nearest", fill=float(image.clear_values[0]))
 
     def __str__(self) -> str:
         return f"{self.title} '{PurePath(self.path).name}'"
@@ -134,7 +135,7 @@ class Source:
             outside = self._outside(window=box.window)
         invalid = self._invalid(stored, outside)
         if self._mask is not None:
-            invalid |= self._mask.read(box)[0] != 0
+            invalid |= masked(self._mask.read(box)[0], self.clear)
         return stored, invalid
 
     @cached_property
@@ -158,7 +159,7 @@ class Source:
             outside = self._outside(window=box.window, out_shape=shape)
         values = self._physical(stored, self._invalid(stored, outside))
         if self._mask is not None:
-            values[:, self._mask.thinned(side, box)[0] != 0] = np.nan
+            values[:, masked(self._mask.thinned(side, box)[0], self.clear)] = np.nan
         return values, grid
 
     def _outside(self, **where: Any) -> npt.NDArray[np.bool_] | None:
@@ -195,7 +196,7 @@ class Source:
 class AlignedSource:
     """A source on another grid: resampled block by block on the fly, or read as it is where the grids are the same.
 
-    ``fill`` is the value where the source has none (NaN, or 0 for masks).
+    ``fill`` is the value where the source has none (NaN, or a clear value for masks).
 
     Raises
     ------
@@ -321,6 +322,11 @@ class AlignedSource:
     def _side(self) -> int:
         """Side of the blocks: of so few target pixels that their source pixels are few as well."""
         return max(_SMALLEST, min(LATTICE, int(_MOST_READ / self._ratio)))
+
+
+def masked(mask: Array, clear: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Where the values of a mask are none of those that mean clear."""
+    return np.isin(mask, clear, invert=True)
 
 
 def _thin_grid(grid: GeoBox, side: int, box: Box | None) -> tuple[Box, GeoBox]:

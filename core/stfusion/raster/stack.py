@@ -46,7 +46,7 @@ def dated(
     layers
         Files or folders; all have its bands, its nodata value and its mask. A single file may have its date.
     masks
-        A stack of masks (0 is good): that of a date takes the place of the mask of all dates.
+        A stack of masks: that of a date takes the place of the mask of all dates, with its clear values.
     pattern, table
         How dates are found where not as usual: see :func:`dates_of`.
 
@@ -65,7 +65,7 @@ def dated(
     }
     for day, mask in dated(f"{sensor} mask", masks, None, pattern, table).items() if masks else ():
         if day in found:
-            found[day] = replace(found[day], mask=mask.path)
+            found[day] = replace(found[day], mask=mask.path, clear=mask.clear)
     return dict(sorted(found.items()))
 
 

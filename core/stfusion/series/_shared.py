@@ -33,13 +33,14 @@ STACKS = (
         several=True,
     ),
     Role(
-        "fine_masks", "Masks of the fine images", "classes", "",
-        f"Masks of clouds and shadows: pixels other than 0 are left out of the fine image of the same date. {_DATED}",
+        "fine_masks", "Masks of the fine images", "mask", "",
+        "Masks of clouds and shadows: pixels that are not clear are left out of the fine image of the same date. "
+        f"{_DATED}",
         required=False, several=True,
     ),
     Role(
-        "coarse_masks", "Masks of the coarse images", "classes", "",
-        f"Pixels other than 0 are left out of the coarse image of the same date. {_DATED}",
+        "coarse_masks", "Masks of the coarse images", "mask", "",
+        f"Pixels that are not clear are left out of the coarse image of the same date. {_DATED}",
         required=False, several=True,
     ),
     Role(

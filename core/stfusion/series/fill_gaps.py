@@ -38,8 +38,9 @@ METHOD = Method(
             several=True,
         ),
         Role(
-            "fine_masks", "Masks of the fine images", "classes", "",
-            "Masks of the same dates as the fine images; pixels other than 0 are gaps.", required=False, several=True,
+            "fine_masks", "Masks of the fine images", "mask", "",
+            "Masks of the same dates as the fine images; pixels that are not clear are gaps.",
+            required=False, several=True,
         ),
     ),
     options=(

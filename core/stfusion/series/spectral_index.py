@@ -28,8 +28,9 @@ METHOD = Method(
             several=True,
         ),
         Role(
-            "masks", "Masks of the images", "classes", "",
-            "Masks of the same dates as the images; pixels other than 0 are left out.", required=False, several=True,
+            "masks", "Masks of the images", "mask", "",
+            "Masks of the same dates as the images; pixels that are not clear are left out.",
+            required=False, several=True,
         ),
     ),
     options=(

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 from stfusion.errors import UserError
-from stfusion.job import Input
+from stfusion.job import Input, values_of
 from stfusion.training._places import PlaceFiles, Sensor, Split
 
 SCHEMA = 1
 _TOP = {"schema", "name", "description", "places"}
 _PLACE = {
-    "name", "split", "fine", "coarse", "fine_masks", "coarse_masks", "fine_bands", "coarse_bands",
-    "fine_scale", "coarse_scale", "ratio",
+    "name", "split", "fine", "coarse", "fine_masks", "coarse_masks", "fine_clear", "coarse_clear", "fine_bands",
+    "coarse_bands", "fine_scale", "coarse_scale", "ratio",
 }
 
 
@@ -97,11 +97,13 @@ class _Reader:
     def _images(self, where: str, sensor: Sensor, given: Mapping[str, Any]) -> dict[date, Input]:
         paths, masks = self._paths(where, sensor, given), self._paths(where, f"{sensor}_masks", given)
         bands = self._bands(where, f"{sensor}_bands", given)
+        clear = self._clear(where, f"{sensor}_clear", given)
         alone = sorted(set(masks) - set(paths))
         if alone:
             raise self._refuse(f"has a mask of {alone[0]} and no {sensor} image of that date in {where}")
         return {
-            day: Input(path, bands=bands, date=day.isoformat(), mask=masks.get(day)) for day, path in paths.items()
+            day: Input(path, bands=bands, date=day.isoformat(), mask=masks.get(day), clear=clear)
+            for day, path in paths.items()
         }
 
     def _paths(self, where: str, key: str, given: Mapping[str, Any]) -> dict[date, str]:
@@ -135,6 +137,14 @@ class _Reader:
         if not isinstance(bands, list) or not bands or not all(type(band) is int and band >= 1 for band in bands):
             raise self._refuse(f"has {bands!r} in '{key}' of {where}; write a list of band numbers from 1")
         return tuple(bands)
+
+    def _clear(self, where: str, key: str, given: Mapping[str, Any]) -> str:
+        clear = given.get(key, "0")
+        try:
+            values_of(clear)
+        except ValueError as error:
+            raise self._refuse(f'has {clear!r} in \'{key}\' of {where}; write whole numbers such as "0,1"') from error
+        return str(clear)
 
     def _scale(self, where: str, key: str, given: Mapping[str, Any]) -> float:
         scale = given.get(key, 1.0)
