@@ -12,7 +12,7 @@ from makers import write_raster
 from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.raster.dates import from_name
-from stfusion.raster.stack import dated, dates_of, name_of
+from stfusion.raster.stack import dated, dates_of, files_of, name_of
 
 IMAGE = np.ones((1, 4, 4), np.float32)
 
@@ -45,6 +45,17 @@ def test_a_folder_stands_for_its_rasters(tmp_path):
     written(tmp_path, "a_20210420.tif", "a_20210522.tif")
     (tmp_path / "notes_20210601.txt").write_text("nothing")
     assert list(map(str, dated("fine", Input(str(tmp_path))))) == ["2021-04-20", "2021-05-22"]
+
+
+def test_what_lies_beside_rasters_is_no_layer(tmp_path):
+    for name in ("tm20010524", "tm20010524.hdr", "tm20010711", "tm20010711.hdr", "tm20010711.aux.xml", "notes"):
+        (tmp_path / name).touch()
+    images = [str(tmp_path / "tm20010524"), str(tmp_path / "tm20010711")]
+    chosen = sorted(map(str, tmp_path.glob("tm*")))
+    assert files_of("fine", Input(chosen[0], more=tuple(chosen[1:]))) == images
+    assert files_of("fine", Input(str(tmp_path))) == images
+    # Alone, it is handed on, so that what opens it can say what is wrong.
+    assert files_of("fine", Input(f"{images[0]}.hdr")) == [f"{images[0]}.hdr"]
 
 
 def test_an_empty_folder_is_refused(tmp_path):

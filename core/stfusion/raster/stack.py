@@ -20,6 +20,8 @@ from stfusion.raster.source import Source
 
 #: Endings of the raster files that are taken from a folder.
 RASTERS = (".tif", ".tiff", ".vrt", ".img", ".jp2", ".dat", ".bil", ".bip", ".bsq")
+#: Endings of what lies beside raster files, and comes along when files are chosen by the beginning of their names.
+SIDECARS = (".hdr", ".aux.xml", ".ovr", ".msk", ".prj", ".tfw")
 #: The virtual raster of a whole stack, which a folder may have beside the images and which is none of them.
 STACK = "stack.vrt"
 #: How a date may be written, in words.
@@ -81,19 +83,26 @@ def _by_day(sensor: str, paths: Sequence[str], days: Sequence[date]) -> Iterable
     return seen.items()
 
 
+def is_raster(file: Path) -> bool:
+    """Whether a file of a folder is an image of it: by its ending, or, where it has none, by its header (ENVI)."""
+    if not file.suffix:
+        return Path(f"{file}.hdr").is_file()
+    return file.suffix.lower() in RASTERS and file.name != STACK
+
+
 def files_of(sensor: str, layers: Input) -> list[str]:
-    """The files of an input, and of its folders.
+    """The files of an input, and of its folders, without what lies beside raster files.
 
     Raises
     ------
     UserError
         A folder has no raster files.
     """
+    given = [layers.path, *(layers.more or ())]
     found: list[str] = []
-    for path in (layers.path, *(layers.more or ())):
+    for path in [path for path in given if not path.lower().endswith(SIDECARS)] or given:
         if Path(path).is_dir():
-            files = [file for file in Path(path).iterdir() if file.suffix.lower() in RASTERS and file.name != STACK]
-            inside = sorted(map(str, files))
+            inside = sorted(str(file) for file in Path(path).iterdir() if is_raster(file))
             if not inside:
                 raise UserError(
                     f"The folder '{path}' has no {sensor} layer; choose a folder with raster files "
