@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
-from datetime import date
 from itertools import pairwise
 
 import numpy as np
@@ -136,16 +135,49 @@ def test_held_out_dates_are_in_no_group_of_training(tmp_path, stacks):
     assert trained == {day(15).isoformat()}
 
 
-def test_published_settings():
-    days = [date(2001, 10, 8), date(2001, 10, 17), date(2001, 11, 2), date(2001, 11, 9), date(2001, 11, 25)]
-    found = SETTINGS["cia"].complete(days, 2)
-    assert [group.target.isoformat() for group in found["validation"]] == [
+@pytest.mark.parametrize(
+    ("name", "dates", "listed", "clean", "held_out"),
+    [
+        ("cia", 17, 9, 9, 4), ("lgc", 14, 6, 6, 1), ("cia_hh", 17, 12, 8, 3), ("lgc_hh", 14, 10, 6, 2),
+        ("ahb", 27, 21, 13, 4), ("daxing", 29, 23, 19, 4), ("tianjin", 27, 21, 13, 4),
+    ],
+)
+def test_published_settings_without_their_leaks(name, dates, listed, clean, held_out):
+    """As many groups as the published lists have; those that see a held-out target are not learnt from."""
+    setting = SETTINGS[name]
+    days = {day for split in ("training", "validation") for group in setting.groups[split] for day in group.days}
+    assert len(days) == dates
+    assert (len(setting.groups["training"]), len(setting.groups["validation"])) == (listed, held_out)
+    found = setting.complete(days, 2)
+    targets = {group.target for group in found["validation"]}
+    assert len(found["training"]) == clean
+    assert not any(targets & set(group.days) for group in found["training"])
+    for group in (*found["training"], *found["validation"]):
+        first, last = group.references
+        assert first < group.target < last
+
+
+def test_published_parts():
+    assert [group.target.isoformat() for group in SETTINGS["cia"].groups["validation"]] == [
         "2001-11-09", "2002-03-10", "2002-03-17", "2002-04-18",
     ]
-    assert [group.target for group in found["training"]] == [days[1], days[2]]
-    assert all(days[3] not in group.days for group in found["training"])
-    sizes = [SETTINGS[name].crop[2:] for name in ("cia", "lgc")]
+    sizes = [SETTINGS[name].crop[2:] for name in ("cia", "lgc_hh")]
     assert [(rows // 256) * (columns // 256) for rows, columns in sizes] == [35, 120]
+    assert all(SETTINGS[name].crop is None for name in ("all", "ahb", "daxing", "tianjin"))
+
+
+def test_groups_that_see_what_is_held_out_are_left_out(tmp_path, stacks):
+    days = [day(number).isoformat() for number in NUMBERS]
+    path = tmp_path / "own.json"
+    setting = {"training": [days[:3], [days[0], days[3]]], "validation": [days[1:]]}
+    path.write_text(json.dumps(setting))
+    said = cut(tmp_path, own_setting=str(path), **stacks).said.of("log")
+    assert any(text.startswith("1 of the 2 groups of the setting for training have a date") for text in said)
+    trained = [line for line in groups(tmp_path / "set") if line["split"] == "training"]
+    assert {line["target"] for line in trained} == {days[3]}
+    path.write_text(json.dumps(setting | {"training": [days[:3]]}))
+    done = cut(tmp_path, 2, own_setting=str(path), output="none", **stacks)
+    assert "All 1 group(s) of the setting for training have a date that is a target" in done.error
 
 
 def test_fine_images_alone(tmp_path, stacks):

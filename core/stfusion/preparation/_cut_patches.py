@@ -60,7 +60,7 @@ def run(context: Context) -> dict[str, Any]:
     with bounded_gdal(context):
         images = _open(context)
         setting = _setting(context)
-        groups = setting.complete(images.fine, int(context.options["references"]))
+        groups = _groups(context, setting, images)
         cuts = _choose(context, images, setting, _known(context, groups, images))
         with whole_folder(folder, context.stop) as part, ExitStack() as stack:
             sets = _sets(context, part, cuts, images, stack)
@@ -114,6 +114,23 @@ def _open(context: Context) -> Images:
 def _setting(context: Context) -> Setting:
     own, name = context.job.inputs.get("own_setting"), str(context.options["setting"])
     return SETTINGS[name] if own is None else read_setting(own.path)
+
+
+def _groups(context: Context, setting: Setting, images: Images) -> dict[str, tuple[Group, ...]]:
+    """The groups of the setting by split; the log says how many would have seen what is held out."""
+    found = setting.complete(images.fine, int(context.options["references"]))
+    given, kept = len(setting.groups.get("training", ())), len(found["training"])
+    if given and not kept:
+        raise UserError(
+            f"All {given} group(s) of the setting for training have a date that is a target of validation or test; "
+            "give others, or none to have them made."
+        )
+    if given > kept:
+        context.reporter.log(
+            f"{given - kept} of the {given} groups of the setting for training have a date that is a target of "
+            "validation or test, and are left out."
+        )
+    return found
 
 
 def _known(

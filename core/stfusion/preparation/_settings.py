@@ -32,20 +32,22 @@ class Group:
 
 @dataclass(frozen=True)
 class Setting:
-    """``crop`` is the part of the scene (top, left, rows, columns; None: all), ``groups`` are given by their split.
-
-    Without groups for training they are made of dates that follow one another; the targets of the other splits are
-    then in none of them.
-    """
+    """``crop`` is the part of the scene (top, left, rows, columns; None: all), ``groups`` are given by their split."""
 
     crop: tuple[int, int, int, int] | None = None
     groups: Mapping[str, tuple[Group, ...]] = field(default_factory=dict)
 
     def complete(self, days: Iterable[date], references: int) -> dict[str, tuple[Group, ...]]:
-        """The groups of every split, for images of these dates and so many references of a target."""
+        """The groups of every split, for images of these dates and so many references of a target.
+
+        Without groups for training they are made of dates that follow one another. Targets of the other splits are in
+        none of them, whoever has listed them.
+        """
         held_out = {group.target for split in SPLITS[1:] for group in self.groups.get(split, ())}
         found = {split: self.groups.get(split, ()) for split in SPLITS}
-        if not found["training"]:
+        if found["training"]:
+            found["training"] = tuple(group for group in found["training"] if not held_out & set(group.days))
+        else:
             found["training"] = _consecutive(sorted(set(days) - held_out), references)
         return found
 
@@ -56,29 +58,6 @@ def _consecutive(days: Sequence[date], references: int) -> tuple[Group, ...]:
         return tuple(Group(target, (before,)) for before, target in pairwise(days))
     triples = zip(days, days[1:], days[2:], strict=False)
     return tuple(Group(target, (before, after)) for before, target, after in triples)
-
-
-def _group(*days: str) -> Group:
-    """A group of ISO dates: a reference, the target, and perhaps another reference."""
-    first, target, *last = map(date.fromisoformat, days)
-    return Group(target, (first, *last))
-
-
-#: The settings with a name. Of the Coleambally (CIA) and Lower Gwydir (LGC) irrigation areas, the part without borders
-#: and the dates that published comparisons hold out; training never sees these.
-SETTINGS: Mapping[str, Setting] = {
-    "all": Setting(),
-    "cia": Setting(
-        (20, 106, 1792, 1280),
-        {"validation": (
-            _group("2001-11-02", "2001-11-09", "2001-11-25"), _group("2002-02-22", "2002-03-10", "2002-03-17"),
-            _group("2002-02-22", "2002-03-17", "2002-04-18"), _group("2002-04-11", "2002-04-18", "2002-04-27"),
-        )},
-    ),
-    "lgc": Setting(
-        (40, 32, 2560, 3072), {"validation": (_group("2004-12-28", "2005-01-13", "2005-01-29"),)},
-    ),
-}
 
 
 def read_setting(path: str) -> Setting:
@@ -94,6 +73,10 @@ def read_setting(path: str) -> Setting:
         plain = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"The setting '{name}' cannot be read as JSON ({error}); correct it.") from error
+    return _checked(name, plain)
+
+
+def _checked(name: str, plain: Any) -> Setting:
     if not isinstance(plain, dict) or set(plain) - _KEYS:
         raise UserError(f"The setting '{name}' may have {', '.join(sorted(_KEYS))} and nothing else; correct it.")
     crop = plain.get("crop")
@@ -123,9 +106,16 @@ def _read_group(name: str, group: Any) -> Group:
     if not isinstance(group, list) or len(group) not in (2, 3):
         raise refusal
     try:
-        found = _group(*group)
+        first, target, *last = map(date.fromisoformat, group)
     except (TypeError, ValueError) as error:
         raise refusal from error
-    if len(set(found.days)) < len(group):
+    if len({first, target, *last}) < len(group):
         raise refusal
-    return found
+    return Group(target, (first, *last))
+
+
+#: The settings with a name, as a user would write them: what published comparisons cut out and learn from.
+SETTINGS: Mapping[str, Setting] = {
+    name: _checked(name, plain)
+    for name, plain in json.loads(Path(__file__).with_name("settings.json").read_text(encoding="utf-8")).items()
+}

@@ -19,7 +19,7 @@ from stfusion.run import Context
 
 #: A date in a name, with the signs before it, the letter that usual products have there, and all that follows.
 _FROM_DATE = re.compile(
-    r"[-_. ]*(?:(?<![A-Za-z])A)?(?<!\d)(?:19|20)\d\d[-_.]?(?:[01]\d[-_.]?[0-3]\d|[0-3]\d\d)(?!\d).*$"
+    r"[-_. ]*(?:(?<![A-Za-z])A)?(?<!\d)(?:19|20)\d\d[-_.]?(?:[01]\d[-_.]?[0-3]\d|[0-3]\d\d|\d\d?-\d\d?)(?!\d).*$"
 )
 
 

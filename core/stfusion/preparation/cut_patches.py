@@ -51,8 +51,9 @@ METHOD = Method(
     options=(
         Option(
             "setting", "choice", "Setting", "all",
-            "'all': the whole scene, each date being a target; 'cia' and 'lgc': the parts and the held-out dates of "
-            "the Coleambally and Lower Gwydir data sets.",
+            "'all': the whole scene, each date being a target. The others have the part of the scene and the dates of "
+            "a published data set: Coleambally (cia) and Lower Gwydir (lgc), each with a second list of dates in "
+            "order (hh), Ar Horqin (ahb), Daxing and Tianjin.",
             choices=tuple(SETTINGS), advanced=False,
         ),
         Option(

@@ -12,6 +12,8 @@ _TAGS = (
     "RANGEBEGINNINGDATE", "TIFFTAG_DATETIME",
 )
 _YEAR_MONTH_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])(?!\d)")
+#: Without zeros before small numbers, which hyphens alone make sure of.
+_SHORT = re.compile(r"(?<!\d)((?:19|20)\d\d)-(\d{1,2})-(\d{1,2})(?!\d)")
 _YEAR_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_.]?([0-3]\d\d)(?!\d)")
 #: Where the names of usual products, which often have the date of processing too, have the acquisition date: Landsat
 #: (Collections 1 and 2, and before), MODIS and VIIRS, Harmonized Landsat Sentinel, Sentinel-2.
@@ -40,7 +42,7 @@ def from_name(name: str) -> date | None:
         if match:
             name = match[1]
             break
-    for match in _YEAR_MONTH_DAY.finditer(name):
+    for match in (*_YEAR_MONTH_DAY.finditer(name), *_SHORT.finditer(name)):
         try:
             return date(*map(int, match.groups()))
         except ValueError:
