@@ -202,12 +202,12 @@ def _degrade(path: Path, scene: Scene, work: Path) -> tuple[Path, Path]:
         about = {"crs": source.crs, "nodata": header.get("nodata", source.nodata), "names": source.descriptions}
     about |= {"scale": header.get("scale", 1.0), "offset": header.get("offset", 0.0)}
     about |= {"date": date.strftime("%Y:%m:%d")}
-    fine = _write(work / f"fine_{date}.tif", values, transform, about)
+    fine = write(work / f"fine_{date}.tif", values, transform, about)
     means = block_means(np.where(values == about["nodata"], np.nan, values.astype(np.float64)), scene.ratio)
     if about["nodata"] is not None:
         means = np.where(np.isnan(means), about["nodata"], means)
     larger = transform * transform.scale(scene.ratio)
-    coarse = _write(work / f"coarse_{date}.tif", np.rint(means).astype(values.dtype), larger, about)
+    coarse = write(work / f"coarse_{date}.tif", np.rint(means).astype(values.dtype), larger, about)
     return fine, coarse
 
 
@@ -222,7 +222,7 @@ def block_means(values: np.ndarray, ratio: int) -> np.ndarray:
     return np.divide(sums, count, out=np.full(sums.shape, np.nan), where=count > 0)
 
 
-def _write(path: Path, values: np.ndarray, transform: Any, about: dict[str, Any]) -> Path:
+def write(path: Path, values: np.ndarray, transform: Any, about: dict[str, Any]) -> Path:
     bands, rows, cols = values.shape
     with rasterio.open(
         path, "w", driver="GTiff", width=cols, height=rows, count=bands, dtype=values.dtype, crs=about["crs"],

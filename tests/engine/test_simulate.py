@@ -1,5 +1,7 @@
 """The simulated scene: what is in it, how the two sensors relate, and what happens when it cannot be made."""
 
+from datetime import date
+
 import numpy as np
 import pytest
 import rasterio
@@ -172,3 +174,13 @@ def test_cancel_leaves_nothing(tmp_path):
     outcome = order(tmp_path / "scene", stop=Impatient())
     assert outcome.code == 130
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_landscape_does_not_depend_on_which_dates_it_is_made_for():
+    places = np.arange(SIZE)[:, None], np.arange(SIZE)[None, :]
+    looks = []
+    for dates, epoch in ((_landscape.DATES, 1), ([date(2021, 1, 1), date(2021, 12, 31), _landscape.DATES[1]], 2)):
+        landscape = _landscape.Landscape(SIZE, 0, 3 * RATIO, dates)
+        ground = landscape.ground(*places)
+        looks.append(landscape.reflectance(ground, landscape.vegetation(ground, epoch), epoch, 3))
+    np.testing.assert_array_equal(*looks)

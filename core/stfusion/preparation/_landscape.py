@@ -6,6 +6,7 @@ It can be asked for any window, also outside the scene: the same place always lo
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ DATES = (date(2021, 4, 20), date(2021, 5, 22), date(2021, 6, 23))
 BANDS = ("blue", "green", "red", "NIR", "SWIR 1", "SWIR 2")
 #: Mean sides of a field in fine pixels, along and across the direction of ploughing.
 FIELD_SIDES = (22.0, 13.0)
-#: Brightness of bare ground on the three dates: rain before the second one, drought before the third.
+#: Brightness of bare ground on these dates, linear between them: rain before the second, drought before the third.
 GROUND_BRIGHTNESS = (1.0, 0.94, 1.04)
 
 
@@ -109,10 +110,10 @@ class Ground:
 class Landscape:
     """Fields with a kind, a growth and a soil of their own, woods, settlements, roads, a river and a lake.
 
-    Between the first and the second date the river floods a plain, and it stays flooded.
+    After the first of ``DATES`` the river floods a plain, and it stays flooded.
     """
 
-    def __init__(self, size: int, seed: int, margin: int) -> None:
+    def __init__(self, size: int, seed: int, margin: int, dates: Sequence[date] = DATES) -> None:
         rng = np.random.default_rng([seed, 0])
         self._size = size
         self._angle = rng.uniform(0.2, 1.2)
@@ -124,7 +125,10 @@ class Landscape:
         self._kind = self._choose_kinds(rng, rows, cols)
         self._soil = np.clip(rng.normal(1.0, 0.12, len(rows)), 0.65, 1.4).astype(np.float32)
         delay, vigour = rng.normal(0.0, 7.0, len(rows)), np.clip(rng.normal(1.0, 0.06, len(rows)), 0.75, 1.15)
-        self._fraction = np.stack([self._fractions(when, delay, vigour) for when in DATES])
+        self._fraction = np.stack([self._fractions(when, delay, vigour) for when in dates])
+        days, known = ([when.toordinal() for when in each] for each in (dates, DATES))
+        self._brightness = np.interp(days, known, GROUND_BRIGHTNESS)
+        self._is_flooded = [when > DATES[0] for when in dates]
 
     def _sites(self, rng: np.random.Generator, margin: int) -> tuple[cKDTree, NDArray[Any], NDArray[Any]]:
         """Fields are the cells, in the maximum metric, of a jittered lattice that is turned against the scene."""
@@ -200,9 +204,9 @@ class Landscape:
         """Surface reflectance (rows, cols) of a band: a linear mixture of plants and ground."""
         bare = BARE[:, band][ground.kind] * (1 + np.float32(0.05) * ground.grain)
         fields = ground.kind < ROAD
-        bare[fields] *= self._soil[ground.field[fields]] * np.float32(GROUND_BRIGHTNESS[epoch])
+        bare[fields] *= self._soil[ground.field[fields]] * np.float32(self._brightness[epoch])
         plants = VEGETATED[:, band][ground.kind] * (1 + np.float32(0.04) * ground.patches)
         surface: Floats = bare + vegetation * (plants - bare)
-        if epoch > 0:
+        if self._is_flooded[epoch]:
             surface = np.where(ground.flooded, np.float32(0.85 * LAKE[band]) + np.float32(0.15) * surface, surface)
         return surface
