@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -35,6 +36,11 @@ def check_outputs(job: Job) -> None:
         for path in inputs:
             if os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
                 raise UserError(f"The output '{output}' is also the input '{path}'; give the output another name.")
+
+
+def _remedy(error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "make room on its disk, or choose another one" if full else "choose another folder or name"
 
 
 def missing_folder(output: Path) -> UserError:
@@ -79,7 +85,7 @@ def whole_folder(path: str, stop: Stop) -> Iterator[Path]:
             folder.rmdir()
         part.rename(folder)
     except OSError as error:
-        raise UserError(f"The folder '{folder}' cannot be written ({error}); choose another one.") from error
+        raise UserError(f"The folder '{folder}' cannot be written ({error}); {_remedy(error)}.") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -106,7 +112,7 @@ def whole_file(path: str, stop: Stop) -> Iterator[Path]:
             os.replace(file, target.with_name(file.name))
     except OSError as error:
         raise UserError(
-            f"The output '{target}' cannot be written ({error.strerror or error}); choose another folder or name."
+            f"The output '{target}' cannot be written ({error.strerror or error}); {_remedy(error)}."
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)

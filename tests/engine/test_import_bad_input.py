@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -66,6 +68,8 @@ def test_landsat(tmp_path, change, sentence):
 def test_landsat_of_another_collection_and_without_the_sun(tmp_path):
     made.landsat(tmp_path / "a", product="LC08_L1TP_044033_20201002_20201007_01_T1")
     refused(tmp_path, "is not of Collection 2 .*order it", folder=str(tmp_path / "a"))
+    made.landsat(tmp_path / "c", product="LM05_L1TP_044033_19850704_20210918_02_T2")
+    refused(tmp_path, "is not of Collection 2 of Landsat 4 to 9 .TM, ETM., OLI.", folder=str(tmp_path / "c"))
     made.landsat(tmp_path / "b", product="LC08_L1TP_044033_20201002_20201007_02_T1")
     replaced("*_MTL.txt", "SUN_ELEVATION = .*", "SUN_ELEVATION = -3.0")(tmp_path / "b")
     refused(tmp_path, "lacks the scale of band 1 or the height of the sun", folder=str(tmp_path / "b"))
@@ -78,6 +82,7 @@ def test_landsat_of_another_collection_and_without_the_sun(tmp_path):
         (without("*_B04_10m.jp2"), r"lacks the files of red \(B04_10m.jp2\)"),
         (without("*_SCL_20m.jp2"), r"lacks its scene classes \(SCL\)"),
         (replaced("MTD*.xml", "(?s)<BOA_ADD_OFFSET_V.*_LIST>", ""), "lacks the baseline, the scale or the offsets"),
+        (replaced("MTD*.xml", '<BOA_ADD_OFFSET band_id="3">-1000<', "<X>-1000<"), "lacks the .* offsets of the bands"),
         (replaced("MTD*.xml", "PRODUCT_START_TIME>2", "PRODUCT_START_TIME>x"), r"has no date \(PRODUCT_START_TIME\)"),
     ],
 )
@@ -147,7 +152,7 @@ def test_broken_downloads(tmp_path):
     made.sentinel2(tmp_path)
     (band,) = tmp_path.rglob("*B04_10m.jp2")
     band.write_bytes(band.read_bytes()[:-1500])
-    refused(tmp_path, f"'{made.SENTINEL2}' cannot be read to its end .*download it again", products=[
+    refused(tmp_path, f"'{made.SENTINEL2}', file '.*B04_10m.jp2' cannot be read to its end .*again", products=[
         str(tmp_path / made.SENTINEL2)])
 
 
@@ -194,6 +199,38 @@ def test_fields_that_lie_nowhere(tmp_path):
     for path in (tmp_path / "fields").iterdir():
         write_raster(path, read_raster(path), Affine.identity(), None)
     refused(tmp_path, "have no coordinate system and different grids", folder=str(tmp_path / "fields"))
+
+
+def test_masks_of_other_dates_are_named(tmp_path):
+    image = write_raster(tmp_path / "a_20200101.tif", made.numbers(1, 0, 9))
+    mask = write_raster(tmp_path / "mask_20200202.tif", np.zeros((made.SIZE, made.SIZE), np.uint8))
+    outcome = run_method("import_products", products=[image], masks=[mask], output=str(tmp_path / "stack"))
+    assert outcome.said.of("warning") == [
+        "No image has the date of these masks: 2020-02-02.", "These images have no mask: 2020-01-01.",
+    ]
+
+
+def test_folders_that_cannot_be_read_are_not_passed_over(tmp_path, monkeypatch):
+    made.hls(tmp_path / "in" / "hls")
+    closed = tmp_path / "in" / "closed"
+    closed.mkdir()
+    scan = os.scandir
+
+    def refusing(path):
+        if path == str(closed):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    refused(tmp_path, "'.*closed' cannot be looked through .Permission denied.; ask", folder=str(tmp_path / "in"))
+
+
+def test_compressed_archives_stay_alone(tmp_path):
+    made.landsat(tmp_path / made.LANDSAT)
+    (tmp_path / "in").mkdir()
+    archive = made.tarred(tmp_path / made.LANDSAT, tmp_path / "in" / "a.tar.gz")
+    assert run_method("import_products", products=[str(archive)], output=str(tmp_path / "stack")).code == 0
+    assert list((tmp_path / "in").iterdir()) == [archive]
 
 
 def test_a_full_disk(tmp_path, monkeypatch):

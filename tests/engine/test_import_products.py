@@ -136,6 +136,17 @@ def test_a_sentinel2_folder(tmp_path, baseline, offset):
         assert (image.transform, image.crs.to_string()) == (made.GRID_10, made.UTM)
 
 
+def test_a_sentinel2_folder_of_the_first_format(tmp_path):
+    stored = made.sentinel2(tmp_path / "safe", baseline="02.05")
+    (head,) = tmp_path.rglob("MTD_MSIL2A.xml")
+    head.write_text(head.read_text().replace("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE"))
+    for path in list(tmp_path.rglob("T10SFH_*.jp2")):
+        path.rename(path.with_name(f"L2A_{path.name}"))
+    results(imported(tmp_path, [tmp_path / "safe"], bands="B04"))
+    (image,) = (tmp_path / "stack").glob("*.tif")
+    assert read_raster(image)[0, 5, 5] == stored["B04", 10][5, 5]
+
+
 def test_a_sentinel2_zip_at_another_resolution_and_mixed(tmp_path):
     stored = made.sentinel2(tmp_path)
     archive = made.zipped(tmp_path / made.SENTINEL2, tmp_path / "s2.zip")

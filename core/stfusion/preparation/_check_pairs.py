@@ -19,7 +19,7 @@ from stfusion.preparation._stack import spread
 from stfusion.preparation._windows import Windows, comparable
 from stfusion.raster.grids import pixel_ratio
 from stfusion.raster.source import Array, Source, align, relocated
-from stfusion.raster.stack import dated
+from stfusion.raster.stack import opened
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context
 
@@ -70,18 +70,15 @@ def run(context: Context) -> dict[str, Any]:
         for sensor, bad in found.bad.items():
             for day, reason in bad.items():
                 context.reporter.log(f"The {sensor} image of {day} is marked as bad: {reason}.")
+            for day, reason in found.unjudged[sensor].items():
+                context.reporter.log(f"The {sensor} image of {day} is not judged: {reason}.")
         write_results(context, found, part)
     counts = {f"bad_{sensor}": len(bad) for sensor, bad in found.bad.items()}
     return {"output": folder, "report": str(Path(folder) / "report.html"), **counts}
 
 
 def _open(context: Context) -> Stacks:
-    inputs = context.job.inputs
-    fine, coarse = (
-        {day: Source(f"{sensor.capitalize()} image", image)
-         for day, image in dated(sensor, inputs[sensor], inputs.get(f"{sensor}_masks")).items()}
-        for sensor in ("fine", "coarse")
-    )
+    fine, coarse = (opened(context, sensor) for sensor in ("fine", "coarse"))
     first = next(iter(fine.values()))
     if context.options["same_extent"]:
         coarse = {day: relocated(image, spread(image, first.grid)) for day, image in coarse.items()}

@@ -20,10 +20,9 @@ from stfusion.preparation._settings import SETTINGS, SPLITS, Group, Setting, rea
 from stfusion.raster.grids import Box
 from stfusion.raster.output import Output, provenance
 from stfusion.raster.source import AlignedSource, Source, align
-from stfusion.raster.stack import dated, name_of
+from stfusion.raster.stack import listed, name_of, opened
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context
-from stfusion.series._stacks import listed
 
 _DATA_SET, _TEST, _TABLE, _PATCHES = "data_set.json", "test.json", "groups.csv", "patches"
 #: Bytes that one coarse image may keep of what was resampled.
@@ -79,12 +78,8 @@ def run(context: Context) -> dict[str, Any]:
 
 
 def _open(context: Context) -> Images:
-    inputs = context.job.inputs
     found = {
-        sensor: {day: Source(f"{sensor.capitalize()} image", image)
-                 for day, image in dated(sensor, inputs[sensor], inputs.get(f"{sensor}_masks")).items()}
-        if sensor in inputs else {}
-        for sensor in ("fine", "coarse")
+        sensor: opened(context, sensor) if sensor in context.job.inputs else {} for sensor in ("fine", "coarse")
     }
     fine, coarse = found["fine"], found["coarse"]
     first = next(iter(fine.values()))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 from stfusion.errors import UserError
 
@@ -121,11 +123,18 @@ def gathered(paths: Sequence[str]) -> list[Downloads]:
 
 def _of_folder(folder: Path) -> Iterator[Downloads]:
     """A folder with all below it; archives in it are downloads of their own."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(Path(place, name) for place, _, names in os.walk(folder, onerror=_refused) for name in names)
     names = [path.relative_to(folder).as_posix() for path in files if not is_archive(path)]
     if names:
         yield Downloads(folder, tuple(names))
     yield from (_of_archive(path) for path in files if is_archive(path))
+
+
+def _refused(error: OSError) -> NoReturn:
+    raise UserError(
+        f"The folder '{error.filename}' cannot be looked through ({error.strerror}); ask for the right to read it, or "
+        "leave it out."
+    ) from error
 
 
 def _of_archive(path: Path) -> Downloads:
@@ -138,6 +147,10 @@ def _of_archive(path: Path) -> Downloads:
             if not names or not _ended(archive):
                 raise tarfile.ReadError("its end is missing")
             return Downloads(path, names)
+    except PermissionError as error:
+        raise UserError(
+            f"The archive '{path}' cannot be read ({error.strerror}); ask for the right to read it, or leave it out."
+        ) from error
     except (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile) as error:
         raise UserError(
             f"The archive '{path.name}' ({path.stat().st_size} bytes) cannot be read to its end ({error}), as if its "

@@ -22,6 +22,7 @@ from stfusion.preparation._written import write_image
 from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Encoding
 from stfusion.raster.source import AlignedSource, Array, Source, align
+from stfusion.raster.stack import listed
 from stfusion.raster.statistics import sample_pixels
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context
@@ -164,15 +165,21 @@ def _named(images: Sequence[Source]) -> str:
 def _regression(context: Context, images: Sequence[Source], references: Sequence[Source]) -> _Fitted:
     """Regress the references on the images, on pixels of the coarser of the two."""
     most, limit = int(context.options["days"]), max(1, _SAMPLE // len(images))
-    found = []
+    found, apart = [], []
     for image in images:
         reference = nearest(image.date, references)
         if image.date and reference.date and abs((image.date - reference.date).days) > most:
+            apart.append(image.date)
             continue
         align(reference, image, "nearest")  # refuses what does not go together
         grid = comparable([image], reference)
         pair = [AlignedSource(source, grid, "average") for source in (image, reference)]
         found.append(sample_pixels(pair[0], limit, context.stop, partial(_joint, pair)))
+    if apart:
+        context.reporter.log(
+            f"No reference is at most {most} days away from these images, which take no part in the regression: "
+            f"{listed(apart)}."
+        )
     pixels = np.concatenate(found, axis=1) if found else np.empty((2 * len(images[0].bands), 0), np.float32)
     if pixels.shape[1] < _FEWEST:
         raise UserError(

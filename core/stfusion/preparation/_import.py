@@ -27,7 +27,7 @@ from stfusion.preparation.import_products import CODES, DILATED, LAYER
 from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Output, provenance
 from stfusion.raster.source import Array, Source
-from stfusion.raster.stack import dated, dates_of, files_of, name_of
+from stfusion.raster.stack import dated, dates_of, files_of, name_of, of_days
 from stfusion.raster.style import paletted
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape, working_bytes
 from stfusion.run import Context
@@ -72,15 +72,18 @@ def run(context: Context) -> dict[str, Any]:
     with (
         _scratch(context) as scratch,
         bounded_gdal(context, _GDAL_SHARE),
-        rasterio.Env(GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE="ALL"),
+        # GDAL would write files beside compressed downloads.
+        rasterio.Env(GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE="ALL", CPL_VSIL_GZIP_WRITE_PROPERTIES="NO"),
         ExitStack() as folders,
     ):
         context.reporter.stage("Looking for products", 1, 2)
         products = _by_day(context, _found(context, scratch))
         masks = _masks(context)
+        for remark in of_days("", products, masks.by_day) if masks.by_day else ():
+            context.reporter.warning(remark)
         for day, product in products.items():
             context.stop.check()
-            _opened(context, product, masks.of(day))  # refuses what does not go together before anything is written
+            _opened(context, product, masks.of(day)).check_ends()  # refuses before anything is written
         bare = [product for product in products.values() if not product.quality]
         if bare and _wanted(context) and "masks" not in context.job.inputs:
             context.reporter.log(

@@ -12,7 +12,7 @@ from stfusion.preparation._downloads import Downloads, base
 from stfusion.preparation._products import KELVIN, REFLECTANCE, SHARED, Band, Product, Quality
 from stfusion.preparation._quality import LANDSAT_QA_PIXEL
 
-_ID = re.compile(r"(?P<id>L[COTE]\d\d_L[12]\w\w_\d{6}_\d{8}_\d{8}_(?P<collection>\d\d)_\w\w)_(?P<rest>.+)")
+_ID = re.compile(r"(?P<id>L[COTEM]\d\d_L[12]\w\w_\d{6}_\d{8}_\d{8}_(?P<collection>\d\d)_\w\w)_(?P<rest>.+)")
 _LINE = re.compile(r"^\s*(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 _OLI = {"1": "coastal", "2": "blue", "3": "green", "4": "red", "5": "NIR", "6": "SWIR 1", "7": "SWIR 2"}
 _TM = {"1": "blue", "2": "green", "3": "red", "4": "NIR", "5": "SWIR 1", "7": "SWIR 2"}

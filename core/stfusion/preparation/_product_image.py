@@ -78,7 +78,7 @@ class ProductImage:
 
     def _opened(self, band: Band) -> Source:
         self._check(band.path)
-        source = Source(self.product.title, Input(band.path, bands=(band.number,), nodata=band.nodata))
+        source = Source(f"{self.product}, file", Input(band.path, bands=(band.number,), nodata=band.nodata))
         if band.scale is not None:
             source.scales = np.array([band.scale])
         if band.offset is not None:
@@ -91,12 +91,21 @@ class ProductImage:
             with rasterio.open(path):
                 return
         except RasterioError as error:
-            raise self._broken(error) from error
+            raise UserError(
+                f"{self.product} cannot be read to its end ({error}), as if its download had broken off; download it "
+                "again."
+            ) from error
 
-    def _broken(self, error: RasterioError) -> UserError:
-        return UserError(
-            f"{self.product} cannot be read to its end ({error}), as if its download had broken off; download it again."
-        )
+    def check_ends(self) -> None:
+        """Refuse files that broke off, before the work.
+
+        Raises
+        ------
+        UserError
+            A file ends too early.
+        """
+        for image in (*self._images, *(image for image, _ in self._quality)):
+            image.source.check_end()
 
     def _resampling(self, source: Source) -> str:
         coarser = abs(source.grid.affine.a) > abs(self.grid.affine.a)
@@ -140,11 +149,8 @@ class ProductImage:
             The files end before the window does.
         """
         outer = box.grown(self.dilation, self.shape)
-        try:
-            values = np.concatenate([self._valid(image, band, box) for image, band in self._pairs()])
-            found = self._codes(outer)
-        except RasterioError as error:
-            raise self._broken(error) from error
+        values = np.concatenate([self._valid(image, band, box) for image, band in self._pairs()])
+        found = self._codes(outer)
         inside = found[box.within(outer)]
         near = (found > 1) & (found != DILATED)
         if self.dilation and near.any():

@@ -14,7 +14,7 @@ from stfusion.preparation._quality import SENTINEL2_SCL
 _METADATA = "MTD_MSIL2A.xml"
 _IMAGE = re.compile(r"IMG_DATA/R(\d\d)m/[^/]*_(B\d[\dA]|SCL)_\d\dm\.jp2$")
 _OFFSET = re.compile(r'<BOA_ADD_OFFSET\s+band_id="(\d+)"\s*>\s*(-?[\d.]+)\s*<')
-#: Bands in the order of wavelength. Their place here is their number in the metadata, but for B8A.
+#: Bands in the order of wavelength, whose place here is their number in the metadata.
 _BANDS = {
     "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "red edge 1", "B06": "red edge 2",
     "B07": "red edge 3", "B08": "NIR", "B8A": "NIR narrow", "B09": "water vapour", "B10": "cirrus",
@@ -22,6 +22,8 @@ _BANDS = {
 }
 #: Bands for the atmosphere, which are imported by name only.
 _ATMOSPHERE = ("B01", "B09", "B10")
+#: The number of the band that level 2A leaves out.
+_CIRRUS = 10
 #: Bands with pixels of 10 m.
 _FINE = ("B02", "B03", "B04", "B08")
 
@@ -93,11 +95,12 @@ def _missing(images: Mapping[tuple[str, int], str]) -> tuple[tuple[float, str], 
 
 def _scales(title: str, text: str) -> tuple[float, Mapping[int, float]]:
     """The scale of all bands, and the stored value to add by a band's number in the metadata."""
-    quantity = re.search(r"<BOA_QUANTIFICATION_VALUE[^>]*>\s*([\d.]+)\s*<", text)
+    quantity = re.search(r"<(?:L2A_)?BOA_QUANTIFICATION_VALUE[^>]*>\s*([\d.]+)\s*<", text)
     baseline = re.search(r"<PROCESSING_BASELINE>\s*(\d+)\.(\d+)\s*<", text)
     offsets = {int(number): float(value) for number, value in _OFFSET.findall(text)}
-    # Since baseline 04.00 an offset is stored in all values; its list is never empty then.
-    if quantity is None or baseline is None or (int(baseline[1]) >= 4 and not offsets):
+    # Since baseline 04.00 an offset is stored in the values of every band, and before it in those of none.
+    lacking = set(range(len(_BANDS))) - {_CIRRUS} - set(offsets)
+    if quantity is None or baseline is None or ((int(baseline[1]) >= 4 or offsets) and lacking):
         raise UserError(
             f"{_METADATA} of Sentinel-2 product '{title}' lacks the baseline, the scale or the offsets of the bands; "
             "download it again."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import PurePath
@@ -13,8 +13,9 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from stfusion.errors import UserError
+from stfusion.job import Input
 from stfusion.raster.source import Source
-from stfusion.raster.stack import dated, files_of, name_of
+from stfusion.raster.stack import dated, files_of, name_of, of_masks
 from stfusion.run import Context
 
 #: A date in a name, with the signs before it, the letter that usual products have there, and all that follows.
@@ -41,7 +42,32 @@ def opened(context: Context, role: str, masks: str) -> list[Source]:
             mask = by_day[image.date]
             own = replace(given, path=image.path, more=None, date=day, mask=mask.path, clear=mask.clear)
             images[index] = Source(title, own)
+    for image in images:
+        image.check_end()
+    _warn(context, title, images, by_day)
     return sorted(images, key=lambda image: str(image.date or ""))
+
+
+def _warn(context: Context, title: str, images: Sequence[Source], masks: Mapping[date, Input]) -> None:
+    """Say which images cannot stand in a stack, and which masks do not fit."""
+    days = Counter(image.date for image in images)
+    bare = days.pop(None, 0)
+    if bare and days:
+        name = next(image for image in images if image.date is None)
+        context.reporter.warning(
+            f"{bare} of {len(images)} files have no date in their tags or names, such as {name}: a series takes none "
+            "of them; write the date into the name, such as 20010711."
+        )
+    twice = next((day for day, count in days.items() if count > 1), None)
+    if twice:
+        files = _listed(image for image in images if image.date == twice)
+        context.reporter.warning(
+            f"{title} {files} are of one date, {twice}: a series takes one image for a date; leave the others out."
+        )
+    if masks:
+        named = {image.date: Input(image.path) for image in images if image.date}
+        for remark in of_masks(title.lower().removesuffix("image").strip(), named, masks):
+            context.reporter.warning(remark)
 
 
 def _title(context: Context, role: str) -> str:

@@ -130,9 +130,7 @@ class Source:
 
     def read_stored(self, box: Box) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """The window as it is stored (bands, rows, columns), and where it is invalid (rows, columns)."""
-        with self._lock:
-            stored = self._dataset.read(self.bands, window=box.window)
-            outside = self._outside(window=box.window)
+        stored, outside = self._raw(window=box.window)
         invalid = self._invalid(stored, outside)
         if self._mask is not None:
             invalid |= masked(self._mask.read(box)[0], self.clear)
@@ -142,9 +140,7 @@ class Source:
     def sample(self) -> Sample:
         """The whole image thinned to at most 512 rows and columns; the user's mask is not applied."""
         shape = (len(self.bands), *(min(n, _SAMPLE_SIDE) for n in self.shape))
-        with self._lock:
-            stored = self._dataset.read(self.bands, out_shape=shape)
-            outside = self._outside(out_shape=shape)
+        stored, outside = self._raw(out_shape=shape)
         return Sample(stored, self._physical(stored, self._invalid(stored, outside)))
 
     def thinned(self, side: int, box: Box | None = None) -> tuple[Array, GeoBox]:
@@ -154,13 +150,36 @@ class Source:
         """
         box, grid = _thin_grid(self.grid, side, box)
         shape = (len(self.bands), *grid.shape)
-        with self._lock:
-            stored = self._dataset.read(self.bands, window=box.window, out_shape=shape)
-            outside = self._outside(window=box.window, out_shape=shape)
+        stored, outside = self._raw(window=box.window, out_shape=shape)
         values = self._physical(stored, self._invalid(stored, outside))
         if self._mask is not None:
             values[:, masked(self._mask.thinned(side, box)[0], self.clear)] = np.nan
         return values, grid
+
+    def check_end(self) -> None:
+        """Read the last pixel, which lies at the end of usual files: one that broke off is found before the work.
+
+        Files within archives, whose ends are known, and remote ones are not read.
+
+        Raises
+        ------
+        UserError
+            The file ends before.
+        """
+        rows, columns = self.shape
+        if not self.path.startswith("/vsi"):
+            self._raw(window=Box(rows - 1, rows, columns - 1, columns).window)
+
+    def _raw(self, **where: Any) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
+        """A part of the file as it is stored, and where it lies outside the file's own mask."""
+        try:
+            with self._lock:
+                return self._dataset.read(self.bands, **where), self._outside(**where)
+        except RasterioError as error:
+            raise UserError(
+                f"{self} cannot be read to its end ({error.__cause__ or error}), as if its download had broken off; "
+                "download or copy it again."
+            ) from error
 
     def _outside(self, **where: Any) -> npt.NDArray[np.bool_] | None:
         """Pixels outside the file's own mask or alpha band, where it has one."""
@@ -409,5 +428,6 @@ def _open(title: str, path: str) -> Any:
         if "No such file" in str(error) or "does not exist" in str(error):
             raise UserError(f"{title} '{path}' does not exist; choose an existing raster file.") from error
         raise UserError(
-            f"{title} '{name}' cannot be read as a raster ({error}); export it to GeoTIFF first."
+            f"{title} '{name}' cannot be read as a raster ({error}); download it again if that broke off, or "
+            "export it to GeoTIFF first."
         ) from error

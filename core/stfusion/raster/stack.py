@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path, PurePath
@@ -17,6 +17,7 @@ from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.raster.dates import from_name
 from stfusion.raster.source import Source
+from stfusion.run import Context
 
 #: Endings of the raster files that are taken from a folder.
 RASTERS = (".tif", ".tiff", ".vrt", ".img", ".jp2", ".dat", ".bil", ".bip", ".bsq")
@@ -71,6 +72,64 @@ def dated(
     return dict(sorted(found.items()))
 
 
+def with_masks(context: Context, sensor: str) -> dict[date, Input]:
+    """The images of a role by date with the masks of their dates, whose role has its name and "_masks".
+
+    The log warns of masks that do not fit. Errors are those of :func:`dated`.
+    """
+    inputs = context.job.inputs
+    masks = inputs.get(f"{sensor}_masks")
+    images = dated(sensor, inputs[sensor], masks)
+    for remark in of_masks(sensor, images, dated(f"{sensor} mask", masks)) if masks else ():
+        context.reporter.warning(remark)
+    return images
+
+
+def opened(context: Context, sensor: str) -> dict[date, Source]:
+    """The same, opened; files that broke off are refused."""
+    found = {day: Source(f"{sensor.capitalize()} image", image) for day, image in with_masks(context, sensor).items()}
+    for source in found.values():
+        source.check_end()
+    return found
+
+
+def of_masks(sensor: str, images: Mapping[date, Input], masks: Mapping[date, Input]) -> list[str]:
+    """What is to be said of the masks of some images: those without an image, without a mask, or on another grid."""
+    found = of_days(sensor, images, masks)
+    elsewhere = [
+        day for day in sorted(set(images) & set(masks))
+        if Source("Mask", masks[day]).grid != Source("Image", replace(images[day], mask=None)).grid
+    ]
+    if elsewhere:
+        name = PurePath(masks[elsewhere[0]].path).name
+        found.append(
+            f"The masks of these {_images(sensor)}s lie on another grid, as '{name}' does, and are resampled by "
+            f"nearest neighbour: {listed(elsewhere)}."
+        )
+    return found
+
+
+def of_days(sensor: str, images: Collection[date], masks: Collection[date]) -> list[str]:
+    """What is to be said of the dates of masks: those without an image, and of images without a mask."""
+    alone, bare = sorted(set(masks) - set(images)), sorted(set(images) - set(masks))
+    found = []
+    if alone:
+        found.append(f"No {_images(sensor)} has the date of these masks: {listed(alone)}.")
+    if bare:
+        found.append(f"These {_images(sensor)}s have no mask: {listed(bare)}.")
+    return found
+
+
+def _images(sensor: str) -> str:
+    return f"{sensor} image".strip()
+
+
+def listed(days: Sequence[date]) -> str:
+    """Dates in words, the first few of many."""
+    few = [day.isoformat() for day in days]
+    return ", ".join(few) if len(few) <= 6 else f"{', '.join(few[:5])} and {len(few) - 5} more"
+
+
 def _by_day(sensor: str, paths: Sequence[str], days: Sequence[date]) -> Iterable[tuple[date, str]]:
     seen: dict[date, str] = {}
     for day, path in zip(days, paths, strict=True):
@@ -96,13 +155,13 @@ def files_of(sensor: str, layers: Input) -> list[str]:
     Raises
     ------
     UserError
-        A folder has no raster files.
+        A folder has no raster files or cannot be read.
     """
     given = [layers.path, *(layers.more or ())]
     found: list[str] = []
     for path in [path for path in given if not path.lower().endswith(SIDECARS)] or given:
         if Path(path).is_dir():
-            inside = sorted(str(file) for file in Path(path).iterdir() if is_raster(file))
+            inside = _inside(path)
             if not inside:
                 raise UserError(
                     f"The folder '{path}' has no {sensor} layer; choose a folder with raster files "
@@ -112,6 +171,15 @@ def files_of(sensor: str, layers: Input) -> list[str]:
         else:
             found.append(path)
     return found
+
+
+def _inside(folder: str) -> list[str]:
+    try:
+        return sorted(str(file) for file in Path(folder).iterdir() if is_raster(file))
+    except OSError as error:
+        raise UserError(
+            f"The folder '{folder}' cannot be looked through ({error.strerror}); ask for the right to read it."
+        ) from error
 
 
 def dates_of(
@@ -139,8 +207,8 @@ def dates_of(
         A file has no date, or the table or the pattern cannot be used.
     """
     if table:
-        listed = _read_table(table)
-        return [_listed(path, listed, table, title) for path in paths]
+        known = _read_table(table)
+        return [_listed(path, known, table, title) for path in paths]
     if pattern:
         form = _compiled(pattern)
         return [_matched(path, form, pattern, title) for path in paths]
@@ -207,9 +275,9 @@ def _read_table(table: str) -> dict[str, date]:
     return found
 
 
-def _listed(path: str, listed: Mapping[str, date], table: str, title: str) -> date:
+def _listed(path: str, known: Mapping[str, date], table: str, title: str) -> date:
     name, stem = PurePath(path).name, PurePath(path).stem
-    day = listed.get(name) or listed.get(stem)
+    day = known.get(name) or known.get(stem)
     if day is None:
         raise UserError(f"{title} '{name}' is not in the table of dates '{PurePath(table).name}'; add a line for it.")
     return day

@@ -19,12 +19,11 @@ from stfusion.preparation._stack import names_for
 from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Encoding, Output, provenance
 from stfusion.raster.source import AlignedSource, Array, Source, align, resampling_note
-from stfusion.raster.stack import dated
+from stfusion.raster.stack import dated, listed, with_masks
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape, working_bytes
 from stfusion.run import Context
 from stfusion.series import _seam
 from stfusion.series._seam import CELL, Cells, Line, Moments, Sums
-from stfusion.series._stacks import listed, of_masks
 
 #: Shares of the working memory for GDAL's cache, for resampled blocks and for the tiles.
 _GDAL_SHARE, _CACHE_SHARE, _TILE_SHARE = 0.2, 0.1, 0.4
@@ -111,8 +110,7 @@ def run(context: Context) -> dict[str, Any]:
 def _pairs(context: Context) -> list[_Pair]:
     """The images by date, in the order of time; the log says which dates have no partner."""
     inputs, options = context.job.inputs, context.options
-    fine = dated("fine", inputs["fine"], inputs.get("fine_masks"))
-    fused = dated("fused", inputs["fused"])
+    fine, fused = with_masks(context, "fine"), dated("fused", inputs["fused"])
     if not set(fine) & set(fused):
         spans = {name: f"{min(days)} to {max(days)}" for name, days in (("fine", fine), ("fused", fused))}
         raise UserError(
@@ -120,16 +118,15 @@ def _pairs(context: Context) -> list[_Pair]:
             "dates of the fine images, with 'fuse' for 'Dates with a good fine image'."
         )
     _tell_apart(context, fine, fused)
-    if "fine_masks" in inputs:
-        for remark in of_masks("fine", fine, dated("fine mask", inputs["fine_masks"])):
-            context.reporter.warning(remark)
     cache = int(_CACHE_SHARE * working_bytes(context))
     pairs = []
     for day, image in fine.items():
         source = Source("Fine image", image)
+        source.check_end()
         other = None
         if day in fused:
             other = align(_partner(source, fused[day]), source, "bilinear", cache)
+            other.source.check_end()
             if not other.same_grid:
                 context.reporter.log(resampling_note(other.source, source, "bilinear"))
         pairs.append(_Pair(source, other, float(options["support"]), int(options["margin"]), bool(options["seam"])))

@@ -19,7 +19,7 @@ from stfusion.folder import whole_file
 from stfusion.job import Input
 from stfusion.raster.grids import Box
 from stfusion.raster.source import Source
-from stfusion.raster.stack import dated
+from stfusion.raster.stack import with_masks
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.raster.vector import read_vector
 from stfusion.run import Context
@@ -47,10 +47,7 @@ def run(context: Context) -> dict[str, Any]:
     """
     inputs, path = context.job.inputs, context.job.outputs["output"]
     with bounded_gdal(context):
-        stacks = {
-            sensor: dated(sensor, inputs[sensor], inputs.get(f"{sensor}_masks"))
-            for sensor in _SENSORS if sensor in inputs
-        }
+        stacks = {sensor: with_masks(context, sensor) for sensor in _SENSORS if sensor in inputs}
         if not stacks:
             raise UserError("No images are given; give fine, coarse or fused images, or several of these.")
         points = _points(context, Source("Image", next(iter(next(iter(stacks.values())).values()))).grid)

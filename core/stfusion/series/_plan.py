@@ -75,6 +75,11 @@ def make_plan(context: Context) -> Plan:
     rules = _rules(method, options)
     listed_days = [_day("Dates", text) for text in str(options["dates"]).split(",") if text.strip()]
     start, end = (_day(title, str(options[name])) for title, name in (("First date", "start"), ("Last date", "end")))
+    if listed_days and (start or end or options["step"]):
+        raise UserError(
+            f"'Dates' lists {len(listed_days)} date(s), and 'First date', 'Last date' or 'Step' is given as well; give "
+            "the list or the range."
+        )
     stacks = open_stacks(context)
     valid = stacks.valid
     days = planner.targets(valid["coarse"], start, end, int(options["step"]), [day for day in listed_days if day])

@@ -13,12 +13,11 @@ from stfusion.errors import Incomplete, UserError
 from stfusion.job import Input
 from stfusion.preparation._downloads import is_archive
 from stfusion.raster.source import Source
-from stfusion.raster.stack import RASTERS, STACK, files_of
+from stfusion.raster.stack import RASTERS, STACK, files_of, listed
 from stfusion.run import Context
 from stfusion.series._fuse_series import claim
 from stfusion.series._orders import settings_of
 from stfusion.series._shared import FUSING, PLANNING, WHICH_METHOD
-from stfusion.series._stacks import listed
 from stfusion.series._steps import Steps
 
 #: Shares of the progress.

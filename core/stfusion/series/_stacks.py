@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from pathlib import PurePath
 
 import numpy as np
 
 from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.raster.source import AlignedSource, Array, Source, align
-from stfusion.raster.stack import dated
+from stfusion.raster.stack import dated, of_masks
 from stfusion.run import Context
 from stfusion.series._planner import Pair, Rules, partners
 
@@ -92,7 +91,9 @@ def _valid(
     found: dict[date, float] = {}
     for day, image in images.items():
         context.stop.check()
-        found[day] = float(np.mean(~np.isnan(_aligned(sensor, image, reference).thinned(_SIDE)[0])))
+        aligned = _aligned(sensor, image, reference)
+        aligned.source.check_end()
+        found[day] = float(np.mean(~np.isnan(aligned.thinned(_SIDE)[0])))
     return found
 
 
@@ -111,30 +112,3 @@ def _aligned(sensor: str, image: Input, reference: Source) -> AlignedSource:
             "fine images to one grid first, or leave one out."
         )
     return align(source, reference, "nearest")
-
-
-def of_masks(sensor: str, images: Mapping[date, Input], masks: Mapping[date, Input]) -> list[str]:
-    """What is to be said of the masks of some images: those without an image, without a mask, or on another grid."""
-    found = []
-    alone, bare = sorted(set(masks) - set(images)), sorted(set(images) - set(masks))
-    if alone:
-        found.append(f"No {sensor} image has the date of these masks: {listed(alone)}.")
-    if bare:
-        found.append(f"These {sensor} images have no mask: {listed(bare)}.")
-    elsewhere = [
-        day for day in sorted(set(images) & set(masks))
-        if Source("Mask", masks[day]).grid != Source("Image", images[day]).grid
-    ]
-    if elsewhere:
-        name = PurePath(masks[elsewhere[0]].path).name
-        found.append(
-            f"The masks of these {sensor} images lie on another grid, as '{name}' does, and are resampled by nearest "
-            f"neighbour: {listed(elsewhere)}."
-        )
-    return found
-
-
-def listed(days: Sequence[date]) -> str:
-    """Dates in words, the first few of many."""
-    few = [day.isoformat() for day in days]
-    return ", ".join(few) if len(few) <= 6 else f"{', '.join(few[:5])} and {len(few) - 5} more"
