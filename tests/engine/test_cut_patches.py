@@ -98,6 +98,23 @@ def test_the_trainer_reads_the_data_set(tmp_path, stacks):
     assert data.patches > 0
 
 
+def test_the_trainer_learns_from_the_groups_and_holds_dates_out(tmp_path, stacks):
+    """References and targets are those of the setting, and what is held out by date is judged, on the same ground."""
+    days = [day(number).isoformat() for number in NUMBERS]
+    (tmp_path / "own.json").write_text(json.dumps({"training": [[days[0], days[1], days[3]]],
+                                                   "validation": [[days[1], days[2], days[3]]]}))
+    cut(tmp_path, own_setting=str(tmp_path / "own.json"), **stacks)
+    index = str(tmp_path / "set" / "data_set.json")
+    (first, *_) = places(tmp_path / "set")
+    assert (first["groups"], first["held_out"]) == ([[days[0], days[1], days[3]]], [days[1:]])
+    data, said, _ = opened(replace(PLAIN, per_band=True, pairs=2, held_out=100), data_set=index)
+    assert said[0] == f"Held out for validation: the targets of {days[2]}."
+    drawn = {data.draw(0, number).spot.dates for number in range(20)}
+    assert {(dates.references, dates.target) for dates in drawn} == {((day(0), day(15)), day(5))}
+    assert {spot.dates.target for spot in data.validation} == {day(10)}
+    assert len(data.validation) == 9 * 2
+
+
 def test_gaps_leave_dates_and_patches_out(tmp_path):
     stacks = series(tmp_path, fine=NUMBERS, coarse=NUMBERS, gaps={5: 16 / SIDE})
     mask = np.zeros((SIDE, SIDE), np.uint8)
@@ -128,7 +145,11 @@ def test_held_out_dates_are_in_no_group_of_training(tmp_path, stacks):
     assert {(line["split"], line["target"]) for line in table} == {
         ("training", day(15).isoformat()), ("validation", day(5).isoformat()), ("test", day(10).isoformat()),
     }
-    assert set(places(tmp_path / "set")[0]["fine"]) == {day(0).isoformat(), day(15).isoformat()}
+    place = places(tmp_path / "set")[0]
+    assert set(place["fine"]) == {day(number).isoformat() for number in (0, 5, 15)}
+    assert place["groups"] == [[day(0).isoformat(), day(15).isoformat()]]
+    assert place["held_out"] == setting["validation"]
+    assert places(tmp_path / "set", "test.json")[0]["groups"] == setting["test"]
     path.write_text(json.dumps(setting))
     cut(tmp_path, own_setting=str(path), references=1, output="b", **stacks)
     trained = {line["target"] for line in groups(tmp_path / "b") if line["split"] == "training"}

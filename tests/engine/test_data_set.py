@@ -13,20 +13,22 @@ from stfusion.job import Input
 from stfusion.raster.stack import dated
 from stfusion.training._data_set import _PLACE, _TOP, load_data_set
 from stfusion.training._degradation import RANGES
-from stfusion.training._places import OpenImages, PlaceFiles, RasterPlace, refuse_repeated
+from stfusion.training._places import Dates, OpenImages, PlaceFiles, RasterPlace, refuse_repeated
 from training_scenes import scene
 
 PLACE = {
     "name": "Valley",
     "split": "training",
     "fine": {"2021-04-20": "fine/a.tif", "2021-05-22": "/data/b.tif"},
-    "coarse": {"2021-04-20": "coarse/a.tif"},
+    "coarse": {"2021-04-20": "coarse/a.tif", "2021-05-22": "coarse/b.tif"},
     "fine_masks": {"2021-05-22": "masks/b.tif"},
     "fine_clear": "0,1",
     "fine_bands": [3, 2],
     "coarse_bands": [1, 2],
     "fine_scale": 0.0001,
     "ratio": [8, 16],
+    "groups": [["2021-04-20", "2021-05-22"]],
+    "held_out": [["2021-05-22", "2021-04-20"]],
 }
 
 
@@ -45,6 +47,7 @@ def test_a_place_is_read(tmp_path):
     assert place.fine[first] == Input(str(tmp_path / "fine/a.tif"), bands=(3, 2), date="2021-04-20", clear="0,1")
     assert place.fine[second] == Input("/data/b.tif", (3, 2), "2021-05-22", None, str(tmp_path / "masks/b.tif"), "0,1")
     assert place.coarse[first].bands == (1, 2)
+    assert (place.groups, place.held_out) == ((Dates((first,), second),), (Dates((second,), first),))
     assert place.scales == {"fine": 0.0001, "coarse": 1.0}
 
 
@@ -74,6 +77,10 @@ def test_a_ratio_may_be_one_number(tmp_path):
         ({"fine_clear": [0]}, r"has \[0\] in 'fine_clear' of place 'Valley'; write whole numbers"),
         ({"fine_bands": [0]}, r"has \[0\] in 'fine_bands'"),
         ({"fine_bands": "1,2"}, "has '1,2' in 'fine_bands'"),
+        ({"groups": "2021"}, r"'groups' in place 'Valley' that is no list of \[reference, target\]"),
+        ({"groups": [["2021-04-20"]]}, "'groups' in place 'Valley' that is no list"),
+        ({"held_out": [["2021-04-20", "2021-04-20"]]}, "a group with a date twice, in 'held_out' of place 'Valley'"),
+        ({"groups": [["2021-04-20", "2021-04-21"]]}, "a group with 2021-04-21, of which images are missing"),
         ({"coarse_scale": 0}, "has 0 in 'coarse_scale'"),
         ({"fine_scale": True}, "has True in 'fine_scale'"),
         ({"ratio": 1}, "has the ratio 1 in"),

@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from makers import CRS, FINE
 from stfusion.errors import UserError
-from stfusion.training._places import Place
+from stfusion.training._places import Dates, Place
 from stfusion.training._plan import plan, pretended
 from stfusion.training._split import split
 
@@ -23,11 +23,15 @@ DAYS = tuple(date(2021, month, 1) for month in (1, 3, 4, 8))
 class Ground(Place):
     """A place without images."""
 
-    def __init__(self, name="P", shape=(100, 200), ratio=None, real=True, use=None, grid=None, dates=(DAYS, DAYS)):
+    def __init__(
+        self, name="P", shape=(100, 200), ratio=None, real=True, use=None, grid=None, dates=(DAYS, DAYS), groups=None,
+        held_out=(),
+    ):
         super().__init__()
         self.name, self.bands, self.split, self._shape, self._grid = name, 1, use, shape, grid
         self.fine_dates, self.coarse_dates = dates if real else (dates[0], ())
         self.ratio = None if ratio is None else (ratio, ratio)
+        self.groups, self.held_out = groups, held_out
 
     @property
     def shape(self):
@@ -186,39 +190,70 @@ def test_ground_that_is_not_known_is_not_compared():
     parts([Ground("A", use="training", grid=grid(0, None)), Ground("B", use="validation", grid=grid(0, None))])
 
 
+def group(*months):
+    """A group of months: the references, and last the target."""
+    return Dates(tuple(DAYS[number] for number in months[:-1]), DAYS[months[-1]])
+
+
+def test_dates_are_held_out_on_the_ground_that_is_learnt_from():
+    place = Ground(groups=(group(0, 3, 1),), held_out=(group(0, 3, 2),))
+    training, validation, said = parts([place, Ground("Q")])
+    assert [region.groups for region in training] == [place.groups, None]
+    (held,) = validation
+    assert (held.groups, held.inner) == (place.held_out, training[0].inner)
+    assert said == ["Held out for validation: the targets of 2021-04-01."]
+
+
+def test_a_held_out_date_is_not_learnt_from_on_the_same_ground():
+    held = (group(0, 3, 2),)
+    with pytest.raises(UserError, match=r"2021-04-01 is held out in P and learnt from in P, on the same ground"):
+        parts([Ground(groups=(group(0, 2, 1),), held_out=held)])
+    mine = Ground(groups=(group(0, 3, 1),), held_out=held, grid=grid(0))
+    parts([mine, Ground("Far", grid=grid(1000))])
+    with pytest.raises(UserError, match="held out in P and learnt from in Near"):
+        parts([mine, Ground("Near", grid=grid(50))])
+
+
+def test_groups_are_the_samples():
+    groups = (group(0, 3, 1), group(0, 2))
+    assert days(plan(Ground(), groups, 2, True, 0)) == [(1, 8, 3)]
+    assert days(plan(Ground(), groups, 1, True, 0)) == [(1, 3), (8, 3), (1, 4)]
+    assert days(pretended(Ground(), groups[1:], 1)) == [(1, 1), (4, 4)]
+
+
 def days(found):
     return [(*(day.month for day in one.references), one.target.month) for one in found]
 
 
 def test_every_ordered_pair_of_dates_is_planned():
-    found = days(plan(Ground(), 1, True, 0))
+    found = days(plan(Ground(), None, 1, True, 0))
     assert len(found) == 12
     assert (8, 1) in found
     assert not any(one == other for one, other in found)
 
 
 def test_two_pairs_lie_on_either_side():
-    assert days(plan(Ground(), 2, True, 0)) == [(1, 4, 3), (1, 8, 3), (1, 8, 4), (3, 8, 4)]
+    assert days(plan(Ground(), None, 2, True, 0)) == [(1, 4, 3), (1, 8, 3), (1, 8, 4), (3, 8, 4)]
 
 
 def test_dates_too_far_apart_are_not_planned():
-    assert days(plan(Ground(), 1, True, 60)) == [(3, 1), (1, 3), (4, 3), (3, 4)]
-    assert days(plan(Ground(), 2, True, 60)) == [(1, 4, 3)]
+    assert days(plan(Ground(), None, 1, True, 60)) == [(3, 1), (1, 3), (4, 3), (3, 4)]
+    assert days(plan(Ground(), None, 2, True, 60)) == [(1, 4, 3)]
 
 
 def test_fine_images_without_coarse_ones_serve_only_networks_that_need_none():
     place = Ground(dates=(DAYS, DAYS[:2]))
-    assert days(plan(place, 1, True, 0)) == [(3, 1), (1, 3)]
-    assert days(plan(place, 1, False, 0)) == [(3, 1), (4, 1), (8, 1), (1, 3), (4, 3), (8, 3)]
+    assert days(plan(place, None, 1, True, 0)) == [(3, 1), (1, 3)]
+    assert days(plan(place, None, 1, False, 0)) == [(3, 1), (4, 1), (8, 1), (1, 3), (4, 3), (8, 3)]
 
 
 def test_all_dates_serve_where_coarse_images_are_simulated():
-    assert len(plan(Ground(real=False), 1, True, 0)) == 12
+    assert len(plan(Ground(real=False), None, 1, True, 0)) == 12
 
 
 def test_a_single_date_has_only_made_up_changes():
     place = Ground(dates=(DAYS[:1], DAYS[:1]))
-    assert plan(place, 1, True, 0) == []
-    (one,) = pretended(place, 2)
+    assert plan(place, None, 1, True, 0) == []
+    (one,) = pretended(place, None, 2)
     assert one.pretended
     assert one.references == (DAYS[0],) * 2

@@ -46,6 +46,10 @@ class Cut:
     days: tuple[date, ...]
     groups: tuple[tuple[str, Group], ...]
 
+    def of(self, split: str) -> list[Group]:
+        """Its groups of a split."""
+        return [group for other, group in self.groups if other == split]
+
 
 def run(context: Context) -> dict[str, Any]:
     """Cut the data set of the job.
@@ -227,9 +231,12 @@ def _write_window(context: Context, source: Source, box: Box, path: Path) -> Non
 def _write_index(context: Context, images: Images, cuts: Sequence[Cut], folder: Path) -> None:
     """Write the data set files of the trainer, and the table of the groups."""
     split_up = bool(context.options["validation"])
-    for name, splits in ((_DATA_SET, SPLITS[:2]), (_TEST, SPLITS[2:])):
-        places = [_place(images, cut, split_up and name == _DATA_SET) for cut in cuts if cut.patch.split in splits]
-        places = [place for place in places if place["fine"]]
+    files = {
+        _DATA_SET: [_place(images, cut, split_up) for cut in cuts if cut.patch.split != "test"],
+        _TEST: [_files(images, cut, {"groups": cut.of("test")}) for cut in cuts],
+    }
+    for name, found in files.items():
+        places = [place for place in found if place["fine"]]
         if places:
             text = json.dumps({"schema": 1, "name": folder.name.removesuffix(".part"), "places": places}, indent=1)
             (folder / name).write_text(text + "\n", encoding="utf-8")
@@ -243,15 +250,21 @@ def _write_index(context: Context, images: Images, cuts: Sequence[Cut], folder: 
 
 
 def _place(images: Images, cut: Cut, split_up: bool) -> dict[str, Any]:
-    """A patch as a place of the trainer: the dates of the groups that are of the split of its ground."""
-    used = {day for split, group in cut.groups if split == cut.patch.split for day in group.days}
-    days = [day for day in cut.days if day in used]
+    """A patch as a place of the trainer: its groups, and those that are held out on ground that is learnt from."""
+    learnt, held_out = cut.of("training"), cut.of("validation")
+    if not learnt:
+        return {**_files(images, cut, {"groups": held_out}), "split": "validation"}
+    place = _files(images, cut, {"groups": learnt, **({"held_out": held_out} if held_out else {})})
+    return {**place, "split": "training"} if split_up else place
+
+
+def _files(images: Images, cut: Cut, groups: Mapping[str, Sequence[Group]]) -> dict[str, Any]:
+    """A patch as a place with some of its groups, and the files of their dates."""
+    used = {day for some in groups.values() for group in some for day in group.days}
     place: dict[str, Any] = {"name": cut.patch.name}
-    if split_up:
-        place["split"] = cut.patch.split
     for sensor in ("fine", "coarse") if images.coarse else ("fine",):
-        place[sensor] = {day.isoformat(): _path(cut, sensor, day) for day in days}
-    return place
+        place[sensor] = {day.isoformat(): _path(cut, sensor, day) for day in cut.days if day in used}
+    return place | {key: [group.listed for group in some] for key, some in groups.items()}
 
 
 def _row(images: Images, cut: Cut, split: str, group: Group) -> list[str]:

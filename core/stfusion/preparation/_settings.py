@@ -29,6 +29,11 @@ class Group:
         """All its dates, in the order of time."""
         return tuple(sorted((self.target, *self.references)))
 
+    @property
+    def listed(self) -> list[str]:
+        """Its dates as settings and data set files have them: a reference, the target, and perhaps another one."""
+        return [day.isoformat() for day in (self.references[0], self.target, *self.references[1:])]
+
 
 @dataclass(frozen=True)
 class Setting:

@@ -21,8 +21,8 @@ from stfusion.raster.stack import dated
 from stfusion.training._data_set import load_data_set
 from stfusion.training._degradation import RANGES
 from stfusion.training._landscapes import COUNT, MOST_BANDS, LandscapePlace
-from stfusion.training._places import OpenImages, Place, PlaceFiles, RasterPlace, refuse_repeated
-from stfusion.training._plan import Dates, plan, pretended
+from stfusion.training._places import Dates, OpenImages, Place, PlaceFiles, RasterPlace, refuse_repeated
+from stfusion.training._plan import days_of, plan, pretended
 from stfusion.training._samples import Maker, Sample, Spot, ratios_of
 from stfusion.training._split import Region, split
 from stfusion.training._wanted import Wanted
@@ -157,8 +157,9 @@ class TrainingData:
     def _dates_of(self, region: Region) -> list[Dates]:
         """The samples of dates of a region; those of a single date where there are no others."""
         wanted = self.wanted
-        found = plan(region.place, wanted.pairs, wanted.needs_coarse, wanted.days)
-        return found or pretended(region.place, wanted.pairs)
+        found = plan(region.place, region.groups, wanted.pairs, wanted.needs_coarse, wanted.days)
+        # Where dates are held out, nothing is made up of them.
+        return found if found or region.by_date else pretended(region.place, region.groups, wanted.pairs)
 
     def _count(self, region: Region) -> int:
         rows, columns = region.inner.shape
@@ -187,7 +188,7 @@ class TrainingData:
             region = self._given[int(rng.choice(len(self._given), p=self._chances))]
         choices = self._spots[region]
         if rng.random() < self.wanted.changed:
-            choices = pretended(region.place, self.wanted.pairs)
+            choices = pretended(region.place, region.groups, self.wanted.pairs)
         dates = choices[int(rng.integers(len(choices)))]
         band = int(rng.integers(region.place.bands)) if self.wanted.per_band else None
         return Spot(region, dates, region.draw(self.wanted.patch, rng), band)
@@ -234,7 +235,7 @@ class TrainingData:
         """The normalisation of all fine images to learn from; band by band every scene has its own."""
         if self.wanted.per_band or not self._given:
             return Normalisation("scene")
-        images = [(region, day) for region in self._given for day in region.place.fine_dates]
+        images = [(region, day) for region in self._given for day in sorted(days_of(region.place, region.groups))]
         some = images[:: -(-len(images) // _IMAGES)]
         samples = [region.place.sample("fine", day, None, region.inner) for region, day in some]
         try:
@@ -319,7 +320,7 @@ def _usable(wanted: Wanted, places: Sequence[Place], say: Callable[[str], None])
     """The places with enough dates; the others are left out with a sentence."""
     usable, faults = [], []
     for place in places:
-        if plan(place, wanted.pairs, wanted.needs_coarse, wanted.days) or wanted.changed:
+        if plan(place, place.groups, wanted.pairs, wanted.needs_coarse, wanted.days) or wanted.changed:
             usable.append(place)
         else:
             faults.append(_too_few(wanted, place))
@@ -334,6 +335,11 @@ def _too_few(wanted: Wanted, place: Place) -> str:
     days = place.coarse_dates if place.real else place.fine_dates
     with_coarse = " with a fine and a coarse image" if place.real else ""
     listed = ", ".join(map(str, days))
+    if place.groups is not None:
+        return (
+            f"{place.name} has no group of dates with {wanted.pairs} reference(s) on the sides of its target that is "
+            "wanted; give other groups, or train a network that needs fewer."
+        )
     if len(days) <= wanted.pairs:
         return (
             f"{place.name} has {len(days)} date(s){with_coarse} ({listed}) and the network learns from at least "

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, get_args
 
 from stfusion.errors import UserError
 from stfusion.job import Input, values_of
-from stfusion.training._places import PlaceFiles, Sensor, Split
+from stfusion.training._places import Dates, PlaceFiles, Sensor, Split
 
 SCHEMA = 1
 _TOP = {"schema", "name", "description", "places"}
 _PLACE = {
     "name", "split", "fine", "coarse", "fine_masks", "coarse_masks", "fine_clear", "coarse_clear", "fine_bands",
-    "coarse_bands", "fine_scale", "coarse_scale", "ratio",
+    "coarse_bands", "fine_scale", "coarse_scale", "ratio", "groups", "held_out",
 }
 
 
@@ -85,10 +85,14 @@ class _Reader:
         fine = self._images(where, "fine", given)
         if not fine:
             raise self._refuse(f"has no fine images in {where}; write them by date in 'fine'")
+        coarse = self._images(where, "coarse", given)
+        days = set(fine) & set(coarse or fine)
         return PlaceFiles(
             name=name,
             fine=fine,
-            coarse=self._images(where, "coarse", given),
+            coarse=coarse,
+            groups=self._groups(where, "groups", given, days) if "groups" in given else None,
+            held_out=self._groups(where, "held_out", given, days),
             split=split,
             ratio=self._ratio(where, given.get("ratio")),
             scales={sensor: self._scale(where, f"{sensor}_scale", given) for sensor in get_args(Sensor)},
@@ -119,6 +123,24 @@ class _Reader:
                 raise self._refuse(f"has two entries of {day} in '{key}' of {where}; leave one of them out")
             found[day] = self._resolve(path)
         return found
+
+    def _groups(
+        self, where: str, key: str, given: Mapping[str, Any], known: Collection[date]
+    ) -> tuple[Dates, ...]:
+        groups = given.get(key, [])
+        if not isinstance(groups, list) or not all(_is_group(group) for group in groups):
+            raise self._refuse(
+                f"has '{key}' in {where} that is no list of [reference, target] or [reference, target, reference]"
+            )
+        found = []
+        for group in groups:
+            days = [self._date(where, key, str(text)) for text in group]
+            alone = [day for day in days if day not in known]
+            if alone or len(set(days)) < len(days):
+                fault = f"{alone[0]}, of which images are missing" if alone else "a date twice"
+                raise self._refuse(f"has a group with {fault}, in '{key}' of {where}")
+            found.append(Dates(tuple(sorted((days[0], *days[2:]))), days[1]))
+        return tuple(found)
 
     def _date(self, where: str, key: str, text: str) -> date:
         try:
@@ -161,6 +183,10 @@ class _Reader:
                 f"has the ratio {value!r} in {where}; write a number above 1, or a list of the least and the largest"
             )
         return float(ends[0]), float(ends[1])
+
+
+def _is_group(value: Any) -> bool:
+    return isinstance(value, list) and len(value) in (2, 3)
 
 
 def _is_number(value: Any) -> bool:

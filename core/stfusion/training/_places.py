@@ -34,12 +34,37 @@ _SCALES_APART = 20.0
 
 
 @dataclass(frozen=True)
+class Dates:
+    """The dates of the pairs, in the order of time, and of the target.
+
+    Where all are the same, earlier or later images are made up from those of the one date.
+    """
+
+    references: tuple[date, ...]
+    target: date
+
+    @property
+    def pretended(self) -> bool:
+        """Whether the change between the dates has to be made up."""
+        return self.references[0] == self.target
+
+    @property
+    def days(self) -> tuple[date, ...]:
+        """All dates."""
+        return (*self.references, self.target)
+
+
+#: The samples of dates that are to be made; none: all that can be.
+Groups = tuple[Dates, ...] | None
+
+
+@dataclass(frozen=True)
 class PlaceFiles:
     """The files of a place: an image for every date, and what is known of them.
 
     ``coarse`` is empty where coarse images are to be simulated; ``ratio`` is then the least and the largest ratio
     (None: the usual ones), else the ratio of coarse images that lie on the fine grid. Stored values are multiplied by
-    ``scales`` after the scale of their file.
+    ``scales`` after the scale of their file. Of ``held_out`` groups no target is learnt from.
     """
 
     name: str
@@ -48,6 +73,8 @@ class PlaceFiles:
     split: Split | None = None
     ratio: tuple[float, float] | None = None
     scales: Mapping[Sensor, float] = field(default_factory=dict)
+    groups: Groups = None
+    held_out: tuple[Dates, ...] = ()
 
     def of(self, sensor: Sensor) -> Mapping[date, Input]:
         """The images of a sensor."""
@@ -59,6 +86,9 @@ class Place(ABC):
 
     name: str
     split: Split | None = None
+    #: The samples of dates of the place, and those that are held out on its own ground.
+    groups: Groups = None
+    held_out: tuple[Dates, ...] = ()
     #: Dates that have a fine image, and those of them that have a coarse one; none: they are to be simulated.
     fine_dates: tuple[date, ...]
     coarse_dates: tuple[date, ...] = ()
@@ -165,6 +195,7 @@ class RasterPlace(Place):
     def __init__(self, files: PlaceFiles, images: OpenImages) -> None:
         super().__init__()
         self.name, self.split, self.files = files.name, files.split, files
+        self.groups, self.held_out = files.groups, files.held_out
         self._images = images
         if files.coarse and not set(files.coarse) & set(files.fine):
             raise UserError(

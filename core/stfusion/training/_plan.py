@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from itertools import product
 
-from stfusion.training._places import Place
+from stfusion.training._places import Dates, Groups, Place
 
 
-@dataclass(frozen=True)
-class Dates:
-    """The dates of the pairs and of the target.
-
-    Where all are the same, earlier or later images are made up from those of the one date.
-    """
-
-    references: tuple[date, ...]
-    target: date
-
-    @property
-    def pretended(self) -> bool:
-        """Whether the change between the dates has to be made up."""
-        return self.references[0] == self.target
-
-
-def plan(place: Place, pairs: int, needs_coarse: bool, days: int) -> list[Dates]:
+def plan(place: Place, groups: Groups, pairs: int, needs_coarse: bool, days: int) -> list[Dates]:
     """Every sample of dates at most so many ``days`` apart (0: however many), in their order.
 
     For one pair, every other date with a fine image; for two, one before and one after the target. Dates of pairs need
-    a coarse image where the network does.
+    a coarse image where the network does. Where there are ``groups``, no others are made: for one pair, of each of
+    their references.
     """
     targets = place.coarse_dates if place.real else place.fine_dates
     references = targets if needs_coarse else place.fine_dates
-    return [Dates(found, target) for target in targets for found in _references(references, target, pairs, days)]
+    found = [Dates(near, target) for target in targets for near in _references(references, target, pairs, days)]
+    if groups is None:
+        return found
+    listed = {
+        Dates(near, group.target) for group in groups
+        for near in ([(day,) for day in group.references] if pairs == 1 else [group.references])
+    }
+    return [dates for dates in found if dates in listed]
 
 
-def pretended(place: Place, pairs: int) -> list[Dates]:
-    """Samples of a single date each, whose change is made up."""
-    return [Dates((day,) * pairs, day) for day in (place.coarse_dates if place.real else place.fine_dates)]
+def pretended(place: Place, groups: Groups, pairs: int) -> list[Dates]:
+    """Samples of a single date each, whose change is made up; of the dates of the groups, where there are some."""
+    known = days_of(place, groups)
+    return [Dates((day,) * pairs, day) for day in (place.coarse_dates if place.real else place.fine_dates)
+            if day in known]
+
+
+def days_of(place: Place, groups: Groups) -> set[date]:
+    """The dates of some groups of a place, or all that it has."""
+    return set(place.fine_dates) if groups is None else {day for group in groups for day in group.days}
 
 
 def _references(days: tuple[date, ...], target: date, pairs: int, most: int) -> Iterator[tuple[date, ...]]:

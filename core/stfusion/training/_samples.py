@@ -19,8 +19,7 @@ from stfusion.raster.resolution import read_beyond
 from stfusion.raster.source import Array
 from stfusion.training._change import changed
 from stfusion.training._degradation import RANGES, draw_sensor
-from stfusion.training._places import Place
-from stfusion.training._plan import Dates
+from stfusion.training._places import Dates, Place
 from stfusion.training._split import Region
 from stfusion.training._wanted import Wanted
 

@@ -1,20 +1,22 @@
-"""What is learnt from and what is held out: whole places, or a strip of every place, apart from each other.
+"""What is learnt from and what is held out: whole places, or a strip of every place, apart from each other; or dates.
 
-Nothing that a training patch is made of may be in a validation patch, nor lie under a coarse pixel of one.
+Nothing that a training patch is made of may be in a validation patch, nor lie under a coarse pixel of one. Where dates
+are held out instead, their images are in no training patch of the same ground.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from odc.geo.geom import Geometry
 
 from stfusion.errors import UserError
 from stfusion.raster.grids import Box
-from stfusion.training._places import Place, Split
+from stfusion.training._places import Groups, Place, Split
+from stfusion.training._plan import days_of
 
 #: Coarse pixels between what is learnt and what is held out. Cubic convolution takes two pixels on either side of a
 #: place, so that those under a training patch end half a pixel further. Simulated coarse images are made of the
@@ -26,12 +28,21 @@ _TOUCHING = 1e-3
 
 @dataclass(frozen=True)
 class Region:
-    """A part of a place: patches lie in ``inner``, pixels around them are read as far as ``outer`` reaches."""
+    """A part of a place: patches lie in ``inner``, pixels around them are read as far as ``outer`` reaches.
+
+    ``by_date`` says that it is all of a place of which some dates are held out.
+    """
 
     place: Place
     use: Split
     inner: Box
     outer: Box
+    by_date: bool = False
+
+    @property
+    def groups(self) -> Groups:
+        """The samples of dates that it may have."""
+        return self.place.held_out if self.by_date else self.place.groups
 
     def lattice(self, side: int) -> Iterator[Box]:
         """The patches side by side that fit, from the first pixel on."""
@@ -52,7 +63,7 @@ def split(
 ) -> list[Region]:
     """The regions to learn from and to hold out, with a sentence on how.
 
-    Places with a split keep it; where one of them is held out, nothing else is. Of others whole places are held out,
+    Places with a split keep it; where one of them or a date is held out, nothing else is. Of others whole places are,
     drawn at random, where the share (0..1) makes up one; else the last strip of each along its longer side, at least a
     patch of ``side`` pixels wide, with a gap of :data:`APART` coarse pixels (``largest_ratio`` where it is not known).
 
@@ -71,7 +82,8 @@ def split(
         raise UserError(f"No place is as large as a patch of {side} pixels; take smaller patches.")
     free = [place for place in places if place.split is None]
     uses: dict[Place, Split] = {place: place.split or "training" for place in places}
-    if "validation" in uses.values():
+    dated = [replace(_whole(place, "validation"), by_date=True) for place in places if place.held_out]
+    if "validation" in uses.values() or dated:
         free = []
     # The only place without a split is cut, however large the share.
     count = min(round(share * len(free)), max(len(free) - 1, 0))
@@ -81,11 +93,12 @@ def split(
     regions = [region for place in places for region in (
         _strip(place, share, side, largest_ratio) if place in stripped else [_whole(place, uses[place])]
     )]
-    _say(regions, stripped, side, say)
+    _say([*regions, *dated], stripped, side, say)
     _refuse_overlap(regions)
+    _refuse_dates(regions, dated)
     if not any(region.use == "training" for region in regions):
         raise UserError("All places are held out for validation; give at least one of them the split 'training'.")
-    return regions
+    return [*regions, *dated]
 
 
 def _whole(place: Place, use: Split) -> Region:
@@ -124,8 +137,11 @@ def _say(regions: Sequence[Region], stripped: Sequence[Place], side: int, say: C
             f"with patches of {side} pixels; take smaller patches, or hold nothing out."
         )
     if not stripped:
-        names = ", ".join(region.place.name for region in held)
-        say(f"Held out for validation: {names}." if held else "Nothing is held out for validation.")
+        names = _listed(region.place.name for region in held if not region.by_date)
+        days = sorted({group.target for region in held if region.by_date for group in region.groups or ()})
+        what = [names] if names else []
+        what += [f"the targets of {_listed(map(str, days))}"] if days else []
+        say(f"Held out for validation: {' and '.join(what)}." if what else "Nothing is held out for validation.")
         return
     for region in held:
         rows, columns = region.inner.shape
@@ -140,6 +156,32 @@ def _say(regions: Sequence[Region], stripped: Sequence[Place], side: int, say: C
         say(f"Too small to hold a part of them out, and learnt from as a whole: {', '.join(whole)}.")
 
 
+def _listed(words: Iterable[str]) -> str:
+    """Words, the first few of many."""
+    few = list(words)
+    return ", ".join(few) if len(few) <= 6 else f"{', '.join(few[:5])} and {len(few) - 5} more"
+
+
+def _refuse_dates(regions: Sequence[Region], dated: Sequence[Region]) -> None:
+    """Refuse dates that are held out on ground where they are learnt from."""
+    days = {region: days_of(region.place, region.groups) for region in regions if region.use == "training"}
+    for held in dated:
+        targets = {group.target for group in held.groups or ()}
+        for other, learnt in days.items():
+            if targets & learnt and (held.place is other.place or _share_ground(_ground(held), _ground(other))):
+                raise UserError(
+                    f"{min(targets & learnt)} is held out in {held.place.name} and learnt from in {other.place.name}, "
+                    "on the same ground; leave it out of the groups of dates to learn from."
+                )
+
+
+def _share_ground(one: Geometry | None, two: Geometry | None) -> bool:
+    """Whether two grounds do more than touch, as far as they are known."""
+    if one is None or two is None or not one.intersects(two):
+        return False
+    return bool((one & two).area > _TOUCHING * min(one.area, two.area))
+
+
 def _refuse_overlap(regions: Sequence[Region]) -> None:
     """Refuse places that are held out and have ground in common with others, as far as it is known where they are."""
     grounds = {region: _ground(region) for region in regions}
@@ -147,8 +189,7 @@ def _refuse_overlap(regions: Sequence[Region]) -> None:
         for other in regions:
             if held.use in (other.use, "training") or held.place is other.place:
                 continue
-            one, two = grounds[held], grounds[other]
-            if one and two and one.intersects(two) and (one & two).area > _TOUCHING * min(one.area, two.area):
+            if _share_ground(grounds[held], grounds[other]):
                 raise UserError(
                     f"{held.place.name} is held out and has ground in common with {other.place.name}, which is learnt "
                     "from; give both the same split in a data set file, or leave one out."
