@@ -13,7 +13,7 @@ from typing import Any, Literal
 Scalar = int | float | bool | str
 Kind = Literal[
     "raster", "rasters", "mask", "bands", "date", "vector", "field", "file", "files", "folder",
-    "integer", "number", "boolean", "choice", "text",
+    "integer", "number", "boolean", "choice", "text", "extent",
     "raster_out", "vector_out", "file_out", "folder_out",
 ]
 
@@ -90,11 +90,12 @@ class Role:
 class Option:
     """A setting of a method, with its default and its range (values in the unit that ``help`` says).
 
-    One that is ``positional`` is given on the command line as a word without a flag.
+    One that is ``positional`` is given on the command line as a word without a flag. An "extent" is written as QGIS
+    writes one: west,east,south,north and the coordinate system in brackets.
     """
 
     id: str
-    kind: Literal["integer", "number", "boolean", "choice", "text"]
+    kind: Literal["integer", "number", "boolean", "choice", "text", "extent"]
     title: str
     default: Scalar
     help: str

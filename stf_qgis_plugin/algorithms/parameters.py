@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qgis.core import (
+    QgsCoordinateReferenceSystem,
     QgsProcessing,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
@@ -14,6 +15,7 @@ from qgis.core import (
     QgsProcessingParameterDateTime,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
+    QgsProcessingParameterExtent,
     QgsProcessingParameterField,
     QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
@@ -31,6 +33,8 @@ from qgis.PyQt.QtCore import Qt
 from .declarations import Declaration
 
 Values = Mapping[str, Any]
+#: Whose names of coordinate systems the engine knows.
+_AUTHORITIES = ("EPSG", "ESRI", "OGC")
 
 
 def key(name: str) -> str:
@@ -151,6 +155,10 @@ def _text(declared: Declaration) -> QgsProcessingParameterDefinition:
     )
 
 
+def _extent(declared: Declaration) -> QgsProcessingParameterDefinition:
+    return QgsProcessingParameterExtent(key(declared.name), declared.title, optional=True)
+
+
 def _raster_out(declared: Declaration) -> QgsProcessingParameterDefinition:
     return QgsProcessingParameterRasterDestination(
         key(declared.name), declared.title, optional=not declared.required, createByDefault=declared.required
@@ -196,6 +204,7 @@ _MAKERS: dict[str, Callable[[Declaration], QgsProcessingParameterDefinition]] = 
     "boolean": _boolean,
     "choice": _choice,
     "text": _text,
+    "extent": _extent,
     "raster_out": _raster_out,
     "vector_out": _vector_out,
     "file_out": _file_out,
@@ -225,6 +234,8 @@ class Given:
         name = key(declared.name)
         if name not in self and declared.default is None:
             return None
+        if declared.kind == "extent":
+            return self._extent(name)
         listed = declared.kind == "bands" and declared.parent is None
         read = getattr(self._algorithm, _READERS["text" if listed else declared.kind])
         value = read(self.values, name, self.context)
@@ -236,6 +247,17 @@ class Given:
         if declared.kind == "field":
             return value[0]
         return value
+
+    def _extent(self, name: str) -> str:
+        """An extent as QGIS writes it; in longitude and latitude where its own coordinate system has no name."""
+        if name not in self:
+            return ""
+        crs = self._algorithm.parameterAsExtentCrs(self.values, name, self.context)
+        if crs.isValid() and crs.authid().partition(":")[0] not in _AUTHORITIES:
+            crs = QgsCoordinateReferenceSystem("EPSG:4326")
+        box = self._algorithm.parameterAsExtent(self.values, name, self.context, crs)
+        numbers = (box.xMinimum(), box.xMaximum(), box.yMinimum(), box.yMaximum())
+        return ",".join(map(repr, numbers)) + (f" [{crs.authid()}]" if crs.isValid() else "")
 
     def text(self, name: str) -> str:
         """What was given, in words for a message: the name of a layer, the path of a file."""

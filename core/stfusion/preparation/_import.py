@@ -19,11 +19,12 @@ from stfusion.folder import whole_folder
 from stfusion.job import Input
 from stfusion.preparation import _hls, _landsat, _modis, _rasters, _raw, _sentinel2
 from stfusion.preparation._downloads import Downloads, gathered
-from stfusion.preparation._product_image import ProductImage
+from stfusion.preparation._product_image import ProductImage, opened
 from stfusion.preparation._products import Product, choose
 from stfusion.preparation._quality import Codes
 from stfusion.preparation._stack import stem_of
 from stfusion.preparation.import_products import CODES, DILATED, LAYER
+from stfusion.raster.area import Area
 from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Output, provenance
 from stfusion.raster.source import Array, Source
@@ -77,7 +78,7 @@ def run(context: Context) -> dict[str, Any]:
         ExitStack() as folders,
     ):
         context.reporter.stage("Looking for products", 1, 2)
-        products = _by_day(context, _found(context, scratch))
+        products = _by_day(context, _inside(context, _found(context, scratch)))
         masks = _masks(context)
         for remark in of_days("", products, masks.by_day) if masks.by_day else ():
             context.reporter.warning(remark)
@@ -128,6 +129,27 @@ def _found(context: Context, scratch: Path) -> list[Product]:
         found += products
     if not found:
         raise UserError(_unknown(", ".join(f"'{each.path}'" for each in given)))
+    return found
+
+
+def _inside(context: Context, products: list[Product]) -> list[Product]:
+    """The products that lie in the area, or all where there is none; the others are named."""
+    area = Area.of(str(context.options["area"]))
+    if area is None:
+        return products
+    found, elsewhere = [], []
+    for product in products:
+        context.stop.check()
+        image = opened(product, product.bands[0])
+        if min(area.window(image).shape) > 0:
+            found.append(product)
+        else:
+            elsewhere.append(area.outside(image))
+    if not found:
+        more = f"; so are {len(elsewhere) - 1} more" if len(elsewhere) > 1 else ""
+        raise UserError(f"No image lies in the area: {elsewhere[0]}{more}; give another area, or other images.")
+    for words in elsewhere:
+        context.reporter.warning(f"Left out, since it lies outside the area: {words}.")
     return found
 
 
@@ -212,7 +234,11 @@ def _wanted(context: Context) -> tuple[str, ...]:
 
 def _opened(context: Context, product: Product, mask: Source | None) -> ProductImage:
     room = int(_CACHE_SHARE * working_bytes(context))
-    return ProductImage(product, product.bands, _wanted(context), int(context.options["dilation"]), mask, room)
+    area = Area.of(str(context.options["area"]))
+    return ProductImage(
+        product, product.bands, _wanted(context), int(context.options["dilation"]), mask, room, area,
+        int(context.options["margin"]),
+    )
 
 
 def _write(
@@ -227,13 +253,15 @@ def _write(
     counts = np.zeros(max(_WORDS) + 1, np.int64)
     with ExitStack() as stack:
         name = name_of(stem, day)
-        output = stack.enter_context(Output(str(parts["output"] / name), image.like, tags, context.stop, content))
+        output = stack.enter_context(
+            Output(str(parts["output"] / name), image.like, tags, context.stop, content, image.grid)
+        )
         beside: Output | None = None
         if "masks_output" in parts:
             name_of_mask = name_of(f"{stem}_mask", day)
             beside = stack.enter_context(Output(
                 str(parts["masks_output"] / name_of_mask), image.like, tags, context.stop,
-                Content.of_classes("mask", _COLOURS),
+                Content.of_classes("mask", _COLOURS), image.grid,
             ))
 
         def write(box: Box, read: tuple[Array, Codes]) -> None:

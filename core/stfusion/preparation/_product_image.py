@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 import rasterio
+from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from scipy.ndimage import distance_transform_edt
 
@@ -14,6 +15,7 @@ from stfusion.job import Input
 from stfusion.preparation._products import Band, Product
 from stfusion.preparation._quality import Codes, codes
 from stfusion.preparation.import_products import DILATED, LAYER
+from stfusion.raster.area import Area
 from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Encoding
 from stfusion.raster.source import AlignedSource, Array, Source, align, masked
@@ -35,6 +37,8 @@ class ProductImage:
         Pixels around masked ones that are masked, too.
     mask
         A mask layer on the same grid, where there is one: values that are not clear are masked.
+    area, margin
+        The part that is wanted, if not all, and pixels more around it.
     cache_bytes
         Memory for resampled blocks.
 
@@ -46,55 +50,34 @@ class ProductImage:
 
     def __init__(
         self, product: Product, bands: Sequence[Band], wanted: Collection[str], dilation: int, mask: Source | None,
-        cache_bytes: int,
+        cache_bytes: int, area: Area | None = None, margin: int = 0,
     ) -> None:
         self.product, self.bands = product, bands
         self.dilation = dilation
-        sources = [self._opened(band) for band in bands]
+        sources = [opened(product, band) for band in bands]
         finest = min(abs(source.grid.affine.a * source.grid.affine.e) for source in sources)
         self.like = next(
             source for source in sources if abs(source.grid.affine.a * source.grid.affine.e) <= finest * 1.0001
         )
-        self.grid = self.like.grid
+        self.grid = self.like.grid if area is None else _part(self.like, area, margin)
         quality = [
             each for each in product.quality if each.band is None or any(each.band in band.ids for band in bands)
         ]
         room = cache_bytes // (len(sources) + len(quality))
-        self._images = [align(source, self.like, self._resampling(source), room) for source in sources]
-        flags = [self._opened(Band(each.path, None, nodata=np.nan)) for each in quality]
+        self._images = [self._aligned(source, self._resampling(source), room) for source in sources]
+        flags = [opened(product, Band(each.path, None, nodata=np.nan)) for each in quality]
         self._quality = [
-            (align(source, self.like, "nearest", room), each.fields)
-            for source, each in zip(flags, quality, strict=True)
+            (self._aligned(source, "nearest", room), each.fields) for source, each in zip(flags, quality, strict=True)
         ]
         if wanted and product.lacks:
             raise UserError(f"{product} lacks {product.lacks}, which tells clouds; download it again, or mask 'none'.")
         self._wanted = wanted
-        self._mask = mask
-        if mask is not None and mask.grid != self.grid:
+        self._mask = None if mask is None else AlignedSource(mask, self.grid, "nearest", fill=float(mask.clear[0]))
+        if mask is not None and mask.grid != self.like.grid:
             raise UserError(
                 f"{mask} ({_size(mask.shape)}, {mask.crs_name}) does not have the grid of {product} "
                 f"({_size(self.like.shape)}, {self.like.crs_name}); bring it onto that grid with 'Align images' first."
             )
-
-    def _opened(self, band: Band) -> Source:
-        self._check(band.path)
-        source = Source(f"{self.product}, file", Input(band.path, bands=(band.number,), nodata=band.nodata))
-        if band.scale is not None:
-            source.scales = np.array([band.scale])
-        if band.offset is not None:
-            source.offsets = np.array([band.offset])
-        return source
-
-    def _check(self, path: str) -> None:
-        """Refuse a file that is there and cannot be opened."""
-        try:
-            with rasterio.open(path):
-                return
-        except RasterioError as error:
-            raise UserError(
-                f"{self.product} cannot be read to its end ({error}), as if its download had broken off; download it "
-                "again."
-            ) from error
 
     def check_ends(self) -> None:
         """Refuse files that broke off, before the work.
@@ -107,6 +90,10 @@ class ProductImage:
         for image in (*self._images, *(image for image, _ in self._quality)):
             image.source.check_end()
 
+    def _aligned(self, source: Source, resampling: str, room: int) -> AlignedSource:
+        align(source, self.like, resampling)  # refuses what lies elsewhere
+        return AlignedSource(source, self.grid, resampling, cache_bytes=room)
+
     def _resampling(self, source: Source) -> str:
         coarser = abs(source.grid.affine.a) > abs(self.grid.affine.a)
         return "bilinear" if coarser else "average"
@@ -114,13 +101,13 @@ class ProductImage:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return self.like.shape
+        return int(self.grid.shape[0]), int(self.grid.shape[1])
 
     @property
     def resampled(self) -> list[str]:
         """The bands that are resampled to the grid, by name."""
         pairs = zip(self.bands, self._images, strict=True)
-        return [band.name or band.ids[0] for band, image in pairs if not image.same_grid]
+        return [band.name or band.ids[0] for band, image in pairs if image.resamples]
 
     def content(self, numbers: str, units: str) -> Content:
         """How its values are stored: "scaled", "stored" or "float32"."""
@@ -177,8 +164,37 @@ class ProductImage:
         if self._quality:
             found = codes([(image.read(box)[0], fields) for image, fields in self._quality], self._wanted)
         if self._mask is not None:
-            found[masked(self._mask.read(box)[0], self._mask.clear) & (found == 0)] = LAYER
+            found[masked(self._mask.read(box)[0], self._mask.source.clear) & (found == 0)] = LAYER
         return found
+
+
+def opened(product: Product, band: Band) -> Source:
+    """A band of a product, with the scale, the offset and the nodata value that the product says.
+
+    Raises
+    ------
+    UserError
+        The file is there and cannot be opened.
+    """
+    try:
+        with rasterio.open(band.path):
+            pass
+    except RasterioError as error:
+        raise UserError(
+            f"{product} cannot be read to its end ({error}), as if its download had broken off; download it again."
+        ) from error
+    source = Source(f"{product}, file", Input(band.path, bands=(band.number,), nodata=band.nodata))
+    if band.scale is not None:
+        source.scales = np.array([band.scale])
+    if band.offset is not None:
+        source.offsets = np.array([band.offset])
+    return source
+
+
+def _part(image: Source, area: Area, margin: int) -> GeoBox:
+    """The part of an image's grid that an area touches, with a margin."""
+    box = area.window(image).grown(margin, image.shape)
+    return image.grid[box.top : box.bottom, box.left : box.right]
 
 
 def _size(shape: tuple[int, int]) -> str:

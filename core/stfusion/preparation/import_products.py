@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stfusion.declaration import Method, Option, Output, Result, Role
-from stfusion.preparation._shared import GROUP
+from stfusion.preparation._shared import AREA, GROUP
 
 #: What quality bands tell of a pixel, and its number in the masks that are written; of two, the first one counts.
 CODES = {
@@ -84,6 +84,11 @@ METHOD = Method(
         Option(
             "dilation", "integer", "Dilation (pixels)", 0,
             "Pixels this near to a masked one are masked, too; not around pixels without data.", 0, 100, advanced=False,
+        ),
+        AREA,
+        Option(
+            "margin", "integer", "Pixels around the area", 0,
+            "Pixels more on every side of the area, such as coarse ones that its edges are resampled from.", 0, 1000,
         ),
         Option(
             "name", "text", "Name", "",

@@ -78,10 +78,28 @@ def pixel_ratio(large: GeoBox, small: GeoBox) -> tuple[float, float]:
 
 def same_pixels(one: GeoBox, other: GeoBox) -> bool:
     """Whether the pixels of two grids are the same where they meet, to a hundredth of a pixel."""
+    return place_in(one, other) is not None
+
+
+def place_in(one: GeoBox, other: GeoBox) -> Box | None:
+    """The window of ``other`` that a grid of the same pixels is, reaching beyond it or not; None for other pixels."""
     across = ~other.affine @ one.affine
     alike = np.allclose((across.a, across.b, across.d, across.e), (1, 0, 0, 1), atol=1e-6)
-    shift = max(abs(across.c - round(across.c)), abs(across.f - round(across.f)))
-    return bool(one.crs == other.crs and alike and shift <= _APART)
+    top, left = round(across.f), round(across.c)
+    if one.crs != other.crs or not alike or max(abs(across.c - left), abs(across.f - top)) > _APART:
+        return None
+    rows, columns = one.shape
+    return Box(top, top + int(rows), left, left + int(columns))
+
+
+def window_of(one: GeoBox, other: GeoBox) -> Box:
+    """The window of ``other`` that a grid covers, as far as ``other`` goes; a side of none is not positive."""
+    whole = Box(0, int(other.shape[0]), 0, int(other.shape[1]))
+    place = place_in(one, other)
+    if place is not None:
+        return place.common(whole)
+    rows, columns = compute_reproject_roi(one, other).roi_dst
+    return Box(rows.start, rows.stop, columns.start, columns.stop)
 
 
 def same_extent(one: GeoBox, other: GeoBox) -> bool:

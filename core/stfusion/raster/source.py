@@ -23,7 +23,7 @@ from rasterio.warp import reproject
 from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.raster.dates import find_date
-from stfusion.raster.grids import LATTICE, Box, pixel_ratio, same_extent
+from stfusion.raster.grids import LATTICE, Box, pixel_ratio, place_in, same_extent, window_of
 
 Array = npt.NDArray[np.float32]
 
@@ -213,7 +213,7 @@ class Source:
 
 
 class AlignedSource:
-    """A source on another grid: resampled block by block on the fly, or read as it is where the grids are the same.
+    """A source on another grid: resampled block by block on the fly, or read as it is where the pixels are the same.
 
     ``fill`` is the value where the source has none (NaN, or a clear value for masks).
 
@@ -234,6 +234,7 @@ class AlignedSource:
         self._cache_bytes = cache_bytes
         self._lock = threading.Lock()
         self.same_grid = source.grid == grid
+        self._place = place_in(grid, source.grid)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -245,17 +246,23 @@ class AlignedSource:
         """The bands of the source, so that what is aligned can be a source again."""
         return self.source.bands
 
+    @property
+    def resamples(self) -> bool:
+        """Whether values are made between the pixels of the source."""
+        return self._place is None
+
     def overlaps(self) -> bool:
         """Whether any pixel of the grid lies on the source."""
         if self.same_grid:
             return True
-        rows, columns = compute_reproject_roi(self.source.grid, self.grid).roi_dst
-        return bool(rows.stop > rows.start and columns.stop > columns.start)
+        return min(window_of(self.source.grid, self.grid).shape) > 0
 
     def read(self, box: Box) -> Array:
         """The window as an array (bands, rows, columns) on the grid; the same values whatever the window."""
         if self.same_grid:
             return self.source.read(box)
+        if self._place is not None:
+            return self._window(box, self._place)
         values, side = np.empty((len(self.source.bands), *box.shape), np.float32), self._side
         for row in range(box.top // side, -(-box.bottom // side)):
             for column in range(box.left // side, -(-box.right // side)):
@@ -270,6 +277,16 @@ class AlignedSource:
                 values[
                     :, inside.top - box.top : inside.bottom - box.top, inside.left - box.left : inside.right - box.left
                 ] = block[:, inside.top - top : inside.bottom - top, inside.left - left : inside.right - left]
+        return values
+
+    def _window(self, box: Box, place: Box) -> Array:
+        """A window that is one of the source, or reaches beyond it."""
+        wanted = Box(box.top + place.top, box.bottom + place.top, box.left + place.left, box.right + place.left)
+        inside = wanted.common(Box(0, self.source.shape[0], 0, self.source.shape[1]))
+        values = np.full((len(self.source.bands), *box.shape), self.fill, np.float32)
+        if min(inside.shape) > 0:
+            rows, columns = inside.within(wanted)
+            values[:, rows, columns] = self.source.read(inside)
         return values
 
     def thinned(self, side: int, box: Box | None = None) -> Array:
