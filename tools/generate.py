@@ -140,7 +140,8 @@ def _values(parameter: Parameter) -> str:
         return ", ".join(parameter.choices)
     if parameter.kind == "boolean":
         return f"`{_flag(parameter)}` or `--no-{parameter.name.replace('_', '-')}`"
-    kind = {"integer": "whole number", "number": "number", "extent": "west,east,south,north [EPSG:…]"}.get(parameter.kind, "text")
+    kinds = {"integer": "whole number", "number": "number", "extent": "west,east,south,north [EPSG:...]"}
+    kind = kinds.get(parameter.kind, "text")
     words = [f"odd {kind}" if parameter.odd else kind]
     words += [f"from {parameter.minimum:g}"] if parameter.minimum is not None else []
     words += [f"to {parameter.maximum:g}"] if parameter.maximum is not None else []

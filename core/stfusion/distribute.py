@@ -18,7 +18,10 @@ from stfusion.parts import Part, Record, Records, run_parts
 from stfusion.run import Context
 
 #: The modules that split and merge the jobs of an operation, or of a method.
-_SPLITTERS = {"fuse": "stfusion.fusion._split", "fuse_series": "stfusion.series._split"}
+_SPLITTERS = {
+    "fuse": "stfusion.fusion._split", "fuse_series": "stfusion.series._split",
+    "prepare_and_fuse": "stfusion.series._split_prepared",
+}
 _LIST = "parts.json"
 
 

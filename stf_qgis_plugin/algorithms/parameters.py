@@ -156,7 +156,9 @@ def _text(declared: Declaration) -> QgsProcessingParameterDefinition:
 
 
 def _extent(declared: Declaration) -> QgsProcessingParameterDefinition:
-    return QgsProcessingParameterExtent(key(declared.name), declared.title, optional=True)
+    return QgsProcessingParameterExtent(
+        key(declared.name), declared.title, defaultValue=declared.default, optional=not declared.required
+    )
 
 
 def _raster_out(declared: Declaration) -> QgsProcessingParameterDefinition:

@@ -20,8 +20,8 @@ VECTORS = (".gpkg", ".geojson", ".shp")
 #: Images that a folder is looked through for, and the virtual raster of all of them, which is none of them.
 _RASTERS, _WHOLE = (".tif", ".tiff", ".vrt", ".img", ".jp2"), "stack.vrt"
 _UNCERTAINTY = "uncertainty"
-#: Where 'Prepare and fuse' has its series.
-_SERIES = "series"
+#: Where 'Prepare and fuse' has its series, and the index of that.
+_SERIES, _INDEX = "series", "index"
 #: Images, and rows and columns of each, that a stretch is made of; the shares of pixels that it cuts off.
 _SAMPLES, _SIDE, _CUT = 12, 128, 0.02
 
@@ -93,7 +93,9 @@ def read(given: Path, inputs: bool = False) -> Outcome:
     if (inside / PLAN).is_file():
         # 'Prepare and fuse' has the series in a folder beside those of its other steps.
         found = read(inside, inputs)
-        return replace(found, stack=replace(found.stack, title=given.absolute().name))
+        # The index of a series was asked for instead of its bands.
+        shown = _folder(given / _INDEX).stack if (given / _INDEX).is_dir() else found.stack
+        return replace(found, stack=replace(shown, title=given.absolute().name, inner=found.stack.inner))
     folder = given if given.is_dir() else given.parent
     is_series = (folder / PLAN).is_file() or (folder / MANIFEST).is_file()
     if given.is_dir() or (is_series and given.name in (MANIFEST, PLAN, JOB)):

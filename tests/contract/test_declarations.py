@@ -75,7 +75,7 @@ def test_every_parameter_reaches_the_job(method: Method) -> None:
 @each_method
 def test_options_refuse_what_is_out_of_range(method: Method) -> None:
     for option in method.options:
-        wrong: list[Any] = [None, [], "?" if option.kind != "text" else 1]
+        wrong: list[Any] = [None, [], "?" if option.kind not in ("text", "extent") else 1]
         wrong += [option.minimum - 1] if option.minimum is not None else []
         wrong += [option.maximum + 1] if option.maximum is not None else []
         for value in wrong:

@@ -65,21 +65,22 @@ def numbers(seed: int, low: int, high: int, size: int = SIZE, dtype: str = "uint
 
 def landsat(
     folder: Path, qa: np.ndarray | None = None, product: str = LANDSAT, bands: str = "1234567", scales: bool = True,
-    day: str = "2020-10-02",
+    day: str = "2020-10-02", values: Mapping[str, np.ndarray] | None = None, grid: Affine = GRID_30,
 ) -> dict[str, np.ndarray]:
-    """A Landsat folder of level 1 or 2; the stored values by band number."""
+    """A Landsat folder of level 1 or 2; the stored values by band number, random ones where none are given."""
     folder.mkdir(parents=True, exist_ok=True)
     second = "_L2" in product
     found = {}
     for number in bands:
-        found[number] = numbers(int(number), 7500, 20000)
-        found[number][0, 0] = 0
+        found[number] = numbers(int(number), 7500, 20000) if values is None else values[number]
+        if values is None:
+            found[number][0, 0] = 0
         name = f"{product}_SR_B{number}.TIF" if second else f"{product}_B{number}.TIF"
-        write_raster(folder / name, found[number], GRID_30, UTM)
-    clear = np.full((SIZE, SIZE), 21824, np.uint16)
+        write_raster(folder / name, found[number], grid, UTM)
+    clear = np.full_like(found[number], 21824)
     clear[0, 0] = 1
-    write_raster(folder / f"{product}_QA_PIXEL.TIF", clear if qa is None else qa, GRID_30, UTM)
-    write_raster(folder / f"{product}_QA_RADSAT.TIF", np.zeros((SIZE, SIZE), np.uint16), GRID_30, UTM)
+    write_raster(folder / f"{product}_QA_PIXEL.TIF", clear if qa is None else qa, grid, UTM)
+    write_raster(folder / f"{product}_QA_RADSAT.TIF", np.zeros_like(clear), grid, UTM)
     lines = "".join(
         f"    REFLECTANCE_MULT_BAND_{n} = 2.75e-05\n    REFLECTANCE_ADD_BAND_{n} = -0.2\n" for n in bands
     ) if scales else ""
@@ -226,20 +227,25 @@ def viirs(
     return found
 
 
-def modis_fields(folder: Path, state: np.ndarray | None = None, product: str = MODIS) -> dict[str, np.ndarray]:
+SINUSOIDAL = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"
+#: The 463 m of the corner of a tile.
+GRID_463 = Affine(463.3127165, 0.0, -11119505.196667, 0.0, -463.3127165, 4447802.078667)
+
+
+def modis_fields(
+    folder: Path, state: np.ndarray | None = None, product: str = MODIS, values: Mapping[str, np.ndarray] | None = None,
+    grid: Affine = GRID_463,
+) -> dict[str, np.ndarray]:
     """GeoTIFFs of the fields of a MOD09GA file, as they are handed over; the stored values by band number."""
     folder.mkdir(parents=True, exist_ok=True)
     found = {}
-    sinusoidal = "+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs"
-    fine = Affine(463.3127165, 0.0, -11119505.196667, 0.0, -463.3127165, 4447802.078667)
-    for number in "1234567":
-        found[number] = numbers(int(number), -100, 8000, dtype="int16")
+    for number in values or "1234567":
+        found[number] = numbers(int(number), -100, 8000, dtype="int16") if values is None else values[number]
         found[number][0, 0] = -28672
-        write_raster(folder / f"{product}.sur_refl_b0{number}_1.tif", found[number], fine, sinusoidal, nodata=-28672)
-    clear = np.full((SIZE // 2, SIZE // 2), 8, np.uint16) if state is None else state
-    write_raster(
-        folder / f"{product}.state_1km_1.tif", clear, fine * Affine.scale(2), sinusoidal, nodata=65535
-    )
+        write_raster(folder / f"{product}.sur_refl_b0{number}_1.tif", found[number], grid, SINUSOIDAL, nodata=-28672)
+    half = tuple(size // 2 for size in found[number].shape)
+    clear = np.full(half, 8, np.uint16) if state is None else state
+    write_raster(folder / f"{product}.state_1km_1.tif", clear, grid * Affine.scale(2), SINUSOIDAL, nodata=65535)
     return found
 
 

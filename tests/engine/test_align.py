@@ -146,6 +146,71 @@ def test_another_coordinate_system_onto_the_grid_of_the_reference(tmp_path):
         assert (found.read() == 3).all()
 
 
+def written_windows(tmp_path, dtype=np.int16, **profile) -> tuple[np.ndarray, list[str]]:
+    """An image of 40 x 50 pixels, and the paths of two windows of it that differ in place and in size."""
+    whole = np.random.default_rng(1).integers(1, 9000, (2, 40, 50)).astype(dtype)
+    boxes = {"a_20200301": (0, 30, 5, 50), "b_20200302": (8, 40, 0, 41)}
+    return whole, [
+        write_raster(tmp_path / f"{name}.tif", whole[:, top:bottom, left:right],
+                     FINE * Affine.translation(left, top), nodata=0, **profile)
+        for name, (top, bottom, left, right) in boxes.items()
+    ]
+
+
+def test_windows_of_one_grid_get_their_common_extent_bit_for_bit(tmp_path):
+    whole, images = written_windows(tmp_path, scales=(1e-4, 1e-4), descriptions=("red", "NIR"))
+    done = align(tmp_path, images, images[:1], grid="common", shift="no")
+    assert results(done)["moved"] == 0
+    for name in ("a_20200301", "b_20200302"):
+        with rasterio.open(tmp_path / "aligned" / f"{name}.tif") as dataset:
+            assert dataset.transform == FINE * Affine.translation(5, 8)
+            assert (dataset.descriptions, dataset.scales, dataset.dtypes[0]) == (("red", "NIR"), (1e-4, 1e-4), "int16")
+            assert np.array_equal(dataset.read(), whole[:, 8:30, 5:41])
+    assert done.said.of("log") == ["All 2 images get 36 x 22 pixels of EPSG:32633."]
+    assert not done.said.of("warning")
+
+
+def test_windows_of_one_grid_get_all_that_they_cover(tmp_path):
+    whole, images = written_windows(tmp_path)
+    results(align(tmp_path, images, images[:1], grid="union", shift="no"))
+    first, second = (read_raster(tmp_path / "aligned" / f"{name}.tif") for name in ("a_20200301", "b_20200302"))
+    assert first.shape == second.shape == whole.shape
+    assert np.array_equal(first[:, :30, 5:], whole[:, :30, 5:])
+    assert not first[:, 30:].any()
+    assert not first[:, :, :5].any()
+    assert np.array_equal(second[:, 8:, :41], whole[:, 8:, :41])
+
+
+def test_what_has_other_pixels_is_resampled_to_the_common_ones_and_that_is_said(tmp_path):
+    whole, images = written_windows(tmp_path)
+    other = write_raster(
+        tmp_path / "c_20200303.tif", whole, FINE * Affine.translation(0.5, 0.0), nodata=0
+    )
+    done = align(tmp_path, [*images, other], images[:1], grid="common", shift="no", resampling="bilinear")
+    results(done)
+    (said,) = (text for text in done.said.of("log") if "resampled" in text)
+    assert said.startswith("Image 'c_20200303.tif' is resampled by bilinear to the grid of ")
+    found = read_raster(tmp_path / "aligned" / "c_20200303.tif")
+    mean = (whole[:, 8:30, 4:40].astype(float) + whole[:, 8:30, 5:41]) / 2
+    assert np.abs(found - mean).max() <= 0.51
+
+
+def test_images_with_nothing_in_common_are_refused_and_with_little_warned_of(tmp_path):
+    whole, _ = written_windows(tmp_path)
+    parts = {"d_20200301": (0, 20, 0, 50), "e_20200302": (14, 40, 0, 50), "f_20200303": (21, 40, 0, 50)}
+    images = [
+        write_raster(tmp_path / f"{name}.tif", whole[:, top:bottom], FINE * Affine.translation(left, top), nodata=0)
+        for name, (top, bottom, left, right) in parts.items()
+    ]
+    done = align(tmp_path, images[:2], images[1:2], grid="common", shift="no")
+    assert done.said.of("warning") == [
+        "All 2 images get 50 x 6 pixels of EPSG:32633, which is 23% of Image 'e_20200302.tif'; leave out images that "
+        "cover little of the others, or choose an area."
+    ]
+    done = align(tmp_path / "none", images, images[1:2], grid="common", shift="no")
+    assert done.error.startswith("Image 'f_20200303.tif' has no pixel in common with all of the images before it")
+
+
 @pytest.mark.parametrize("crs", [None, CRS])
 def test_images_without_a_coordinate_system_can_cover_the_same_extent(tmp_path, scene, crs):
     fine = write_raster(tmp_path / "bare_20200301.tif", scene, FINE if crs else Affine.identity(), crs=crs)

@@ -11,12 +11,15 @@ import pytest
 from osgeo import gdal
 from qgis.core import (
     Qgis,
+    QgsCoordinateReferenceSystem,
     QgsProcessing,
     QgsProcessingException,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterNumber,
     QgsProject,
     QgsRasterLayer,
+    QgsRectangle,
+    QgsReferencedRectangle,
 )
 from qgis.PyQt.QtCore import QDate
 
@@ -25,7 +28,7 @@ from conftest import BUILD, write
 METHODS = json.loads((BUILD / "stf_qgis_plugin" / "resources" / "methods.json").read_text(encoding="utf-8"))["methods"]
 TYPES = {
     "raster": "raster", "mask": "raster", "bands": "band", "date": "datetime", "integer": "number", "number": "number",
-    "boolean": "boolean", "choice": "enum", "text": "string", "raster_out": "rasterDestination",
+    "boolean": "boolean", "choice": "enum", "text": "string", "extent": "extent", "raster_out": "rasterDestination",
     "folder_out": "folderDestination", "rasters": "multilayer", "vector": "vector", "field": "field", "file": "file",
     "files": "multilayer", "folder": "file",
     "vector_out": "vectorDestination", "file_out": "fileDestination",
@@ -137,6 +140,43 @@ def test_files_and_folders_reach_the_job(provider, run, tmp_path):
     job = json.loads((tmp_path / "job.json").read_text(encoding="utf-8"))
     assert job["inputs"] == {"products": {"path": files}, "folder": {"path": str(tmp_path)}}
     assert job["outputs"] == {"output": str(tmp_path / "stack")}
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ("600000,630000,4190000,4200000 [EPSG:32610]", "600000.0,630000.0,4190000.0,4200000.0 [EPSG:32610]"),
+        (
+            QgsReferencedRectangle(QgsRectangle(-1.5, 2, 3, 4.25), QgsCoordinateReferenceSystem("EPSG:4326")),
+            "-1.5,3.0,2.0,4.25 [EPSG:4326]",
+        ),
+        (None, ""),
+    ],
+)
+def test_an_extent_reaches_the_job_as_qgis_writes_it(provider, run, tmp_path, given, text):
+    values = {
+        "FOLDER": str(tmp_path), "OUTPUT": str(tmp_path / "stack"), "EXPORT_JOB": str(tmp_path / "job.json"),
+        "AREA": given,
+    }
+    _, ok = provider.algorithm("import_products").create().run(values, run.context, run.feedback)
+    assert ok, run.feedback.textLog()
+    job = json.loads((tmp_path / "job.json").read_text(encoding="utf-8"))
+    assert job["options"].get("area", "") == text
+
+
+def test_the_extent_of_a_layer_is_an_area(provider, run, scene, tmp_path):
+    values = {
+        "FOLDER": str(tmp_path), "OUTPUT": str(tmp_path / "stack"), "EXPORT_JOB": str(tmp_path / "job.json"),
+        "AREA": scene.fine,
+    }
+    _, ok = provider.algorithm("import_products").create().run(values, run.context, run.feedback)
+    assert ok, run.feedback.textLog()
+    area = json.loads((tmp_path / "job.json").read_text(encoding="utf-8"))["options"]["area"]
+    layer = QgsRasterLayer(scene.fine)
+    box = layer.extent()
+    numbers = [float(number) for number in area.partition(" ")[0].split(",")]
+    assert numbers == [box.xMinimum(), box.xMaximum(), box.yMinimum(), box.yMaximum()]
+    assert area.endswith(f"[{layer.crs().authid()}]")
 
 
 def test_settings_reach_the_job(starfm, run, jobs, values):

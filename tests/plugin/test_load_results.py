@@ -156,6 +156,18 @@ def test_series_of_a_whole_run_has_the_name_of_the_run(load, series, tmp_path):
     assert len(groups()["whole"].findLayers()) >= len(DAYS)
 
 
+def test_index_of_a_whole_run_is_opened_in_place_of_its_bands(load, series, tmp_path):
+    run = tmp_path / "whole"
+    (run / "index").mkdir(parents=True)
+    for day in DAYS[:2]:
+        write(run / "index" / f"ndvi_{day.replace('-', '')}.tif", np.ones((1, 8, 8), np.float32), 30.0)
+    series.rename(run / "series")
+    results = load(FOLDER=str(run))
+    assert names(groups()["whole"]) == [f"whole {day}" for day in DAYS[:2]]
+    assert sum("/index/" in path for path in results["LAYERS"]) == 2
+    assert not any("/series/red" in path for path in results["LAYERS"])
+
+
 def test_any_folder_of_dated_images(load, series, tmp_path):
     load(FOLDER=str(tmp_path / "modis"))
     assert names(groups()["modis"])[1:] == [f"modis {day}" for day in DAYS]

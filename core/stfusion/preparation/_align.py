@@ -17,8 +17,8 @@ from stfusion.folder import whole_folder
 from stfusion.preparation._stack import names_for, nearest, opened, spread
 from stfusion.preparation._windows import Measured, measure
 from stfusion.preparation._written import write_image
-from stfusion.raster.grids import pixel_ratio
-from stfusion.raster.source import AlignedSource, Source, align, relocated
+from stfusion.raster.grids import covered, pixel_ratio, same_pixels
+from stfusion.raster.source import AlignedSource, Source, align, relocated, resampling_note
 from stfusion.raster.tiles import bounded_gdal, working_bytes
 from stfusion.run import Context
 
@@ -26,6 +26,8 @@ from stfusion.run import Context
 _GDAL_SHARE, _CACHE_SHARE = 0.2, 0.1
 #: Share of the progress after which the displacements are known.
 _MEASURED = 40.0
+#: Share of an image below which a common extent is warned of.
+_SMALL = 0.5
 
 
 @dataclass
@@ -59,11 +61,12 @@ def run(context: Context) -> dict[str, Any]:
             context.reporter.stage("Measuring displacements", 1, 2)
             _measure(context, images)
         context.reporter.stage("Writing images", 2, 2)
+        shared = _shared(context, images)
         folder = context.job.outputs["output"]
         with whole_folder(folder, context.stop) as part:
             for number, (image, name) in enumerate(zip(images, names, strict=True)):
                 span = [_MEASURED + (100 - _MEASURED) * done / len(images) for done in (number, number + 1)]
-                _write(context, image, part / name, (span[0], span[1]))
+                _write(context, image, shared, part / name, (span[0], span[1]))
             _write_table(images, names, part / "alignment.csv")
     moved = [image.in_reference() for image in images if image.rows or image.columns]
     rows, columns = (float(np.median(sizes)) for sizes in zip(*moved, strict=True)) if moved else (0.0, 0.0)
@@ -149,7 +152,46 @@ def _said(measured: Measured) -> str:
     return f"{where}; {found.reason}." if found.reason else f"{where}."
 
 
-def _write(context: Context, image: _Image, path: Path, span: tuple[float, float]) -> None:
+def _shared(context: Context, images: Sequence[_Image]) -> GeoBox | None:
+    """The grid of all images where they get one extent, which is said; None where they do not.
+
+    Raises
+    ------
+    UserError
+        The images have no extent in common.
+    """
+    kind, reference = context.options["grid"], images[0].reference
+    if kind not in ("common", "union"):
+        return None
+    boxes = [covered(image.source.grid, reference.grid) for image in images]
+    found = boxes[0]
+    for image, box in zip(images[1:], boxes[1:], strict=True):
+        found = found.common(box) if kind == "common" else found.around(box)
+        if min(found.shape) < 1:
+            raise UserError(
+                f"{image.source} has no pixel in common with all of the images before it, the first of which is "
+                f"{images[0].source}; leave one of them out, or choose 'union' for 'Grid'."
+            )
+    grid = reference.grid.translate_pix(found.left, found.top).expand(found.shape)
+    rows, columns = found.shape
+    shares = [rows * columns / (box.shape[0] * box.shape[1]) for box in boxes]
+    words = f"All {len(images)} images get {columns} x {rows} pixels of {reference.crs_name}"
+    if kind == "common" and min(shares) < _SMALL:
+        context.reporter.warning(
+            f"{words}, which is {min(shares):.0%} of {images[shares.index(min(shares))].source}; leave out images that "
+            "cover little of the others, or choose an area."
+        )
+    else:
+        context.reporter.log(f"{words}.")
+    for image in images:
+        if not same_pixels(image.source.grid, grid):
+            context.reporter.log(resampling_note(image.source, reference, str(context.options["resampling"])))
+    return grid
+
+
+def _write(
+    context: Context, image: _Image, shared: GeoBox | None, path: Path, span: tuple[float, float]
+) -> None:
     """Write an image on its new grid."""
     grid = image.source.grid
     moved = image.source
@@ -157,7 +199,7 @@ def _write(context: Context, image: _Image, path: Path, span: tuple[float, float
         moved = relocated(
             image.source, GeoBox(grid.shape, grid.affine * Affine.translation(image.columns, image.rows), grid.crs)
         )
-    target = _target(context, moved, image.reference)
+    target = shared or _target(context, moved, image.reference)
     cache = int(_CACHE_SHARE * working_bytes(context))
     aligned = AlignedSource(moved, target, str(context.options["resampling"]), cache_bytes=cache)
     write_image(context, moved, target, aligned.read, path, span)

@@ -6,7 +6,7 @@ from stfusion.declaration import Method, Option, Output, Result, Role
 from stfusion.preparation._shared import GROUP, MASKS, NAME_OPTION, RESAMPLING
 
 #: What the pixels of the result can be.
-GRIDS = ("nested", "reference", "own")
+GRIDS = ("nested", "reference", "common", "union", "own")
 #: What is done about a displacement.
 CHECKS = ("correct", "report", "no")
 
@@ -47,8 +47,10 @@ METHOD = Method(
         Option(
             "grid", "choice", "Grid", "nested",
             "'nested': pixels of about the size of the image's that those of the reference divide exactly, from its "
-            "upper left corner on; 'reference': the pixels of the reference; 'own': the image's pixels as they are "
-            "stored, of which only the place is mended.",
+            "upper left corner on; 'reference': the pixels of the reference; 'common' and 'union': the pixels of the "
+            "reference, continued, on the extent that all images share or cover together, where images of the same "
+            "pixels are not resampled; 'own': the image's pixels as they are stored, of which only the place is "
+            "mended.",
             choices=GRIDS, advanced=False,
         ),
         Option(

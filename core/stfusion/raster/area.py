@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
 from odc.geo.geobox import GeoBox
@@ -43,10 +42,10 @@ class Area:
         """
         if not text.strip():
             return None
-        match = re.fullmatch(r"([^\[\]]+?)\s*(?:\[(.+)\])?", text.strip(), re.DOTALL)
+        numbers, bracket, name = text.strip().removesuffix("]").partition("[")
         try:
-            west, east, south, north = (float(number) for number in match[1].split(",")) if match else ()
-            crs = CRS.from_user_input(match[2]) if match and match[2] else None
+            west, east, south, north = map(float, numbers.split(","))
+            crs = CRS.from_user_input(name) if bracket else None
         except (ValueError, CRSError) as error:
             raise UserError(f"The area '{text}' is not understood ({error}); write {_WRITTEN}.") from error
         if not (west < east and south < north and math.isfinite(west + east + south + north)):

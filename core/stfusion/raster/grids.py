@@ -53,6 +53,15 @@ class Box:
             min(self.right, other.right),
         )
 
+    def around(self, other: Box) -> Box:
+        """The smallest window that has both."""
+        return Box(
+            min(self.top, other.top),
+            max(self.bottom, other.bottom),
+            min(self.left, other.left),
+            max(self.right, other.right),
+        )
+
     def grown(self, halo: int, shape: tuple[int, int]) -> Box:
         """The window with ``halo`` more pixels on every side, cut at an image of this shape."""
         return Box(
@@ -92,12 +101,11 @@ def place_in(one: GeoBox, other: GeoBox) -> Box | None:
     return Box(top, top + int(rows), left, left + int(columns))
 
 
-def window_of(one: GeoBox, other: GeoBox) -> Box:
-    """The window of ``other`` that a grid covers, as far as ``other`` goes; a side of none is not positive."""
-    whole = Box(0, int(other.shape[0]), 0, int(other.shape[1]))
+def covered(one: GeoBox, other: GeoBox) -> Box:
+    """The window of ``other`` that a grid covers; where their pixels are the same, it may reach beyond ``other``."""
     place = place_in(one, other)
     if place is not None:
-        return place.common(whole)
+        return place
     rows, columns = compute_reproject_roi(one, other).roi_dst
     return Box(rows.start, rows.stop, columns.start, columns.stop)
 

@@ -23,7 +23,7 @@ from rasterio.warp import reproject
 from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.raster.dates import find_date
-from stfusion.raster.grids import LATTICE, Box, pixel_ratio, place_in, same_extent, window_of
+from stfusion.raster.grids import LATTICE, Box, covered, pixel_ratio, place_in, same_extent
 
 Array = npt.NDArray[np.float32]
 
@@ -255,7 +255,8 @@ class AlignedSource:
         """Whether any pixel of the grid lies on the source."""
         if self.same_grid:
             return True
-        return min(window_of(self.source.grid, self.grid).shape) > 0
+        there = covered(self.source.grid, self.grid).common(Box(0, self.shape[0], 0, self.shape[1]))
+        return min(there.shape) > 0
 
     def read(self, box: Box) -> Array:
         """The window as an array (bands, rows, columns) on the grid; the same values whatever the window."""

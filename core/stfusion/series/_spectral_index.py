@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +44,8 @@ def run(context: Context) -> dict[str, Any]:
     folder = context.job.outputs["output"]
     with bounded_gdal(context, _GDAL_SHARE):
         own = _own_numbers(str(context.options["numbers"]))
-        images = [_bands(context, source, index, own) for source in opened(context, "images", "masks")]
+        order = str(context.options["order"])
+        images = [bands_for(index, source, order, own) for source in opened(context, "images", "masks")]
         names = names_for(images, str(context.options["name"]).strip())
         unit = _unit(context, images) if index.constant else 1.0
         undefined = 0
@@ -74,10 +76,15 @@ def _own_numbers(text: str) -> dict[str, int]:
     return found
 
 
-def _bands(context: Context, source: Source, index: Index, own: dict[str, int]) -> Source:
-    """The image with the bands of the index alone."""
-    order = str(context.options["order"])
-    numbers = (numbers_by_name(source.names) if order == BY_NAME else numbers_by_order(order)) | own
+def bands_for(index: Index, source: Source, order: str, own: Mapping[str, int]) -> Source:
+    """The image with the bands of the index alone; ``own`` are numbers that go before those of the order.
+
+    Raises
+    ------
+    UserError
+        The image lacks a band.
+    """
+    numbers = (numbers_by_name(source.names) if order == BY_NAME else numbers_by_order(order)) | dict(own)
     for band in index.bands:
         if band not in numbers:
             where = f"no band of {source} is called '{band}'" if order == BY_NAME else f"'{order}' has no such band"

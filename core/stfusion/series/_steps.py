@@ -40,7 +40,7 @@ class Steps:
     """The steps of a run in its folder: ``weights`` are their shares of the progress, by name."""
 
     def __init__(self, context: Context, folder: Path, weights: Mapping[str, float]) -> None:
-        self._context, self._folder, self._weights = context, folder, weights
+        self._context, self.folder, self._weights = context, folder, weights
 
     def run(self, name: str, order: Mapping[str, Any], resumes: bool = False) -> dict[str, Any]:
         """Run a step, whose output is the folder of its name, unless it is done; its results.
@@ -59,29 +59,66 @@ class Steps:
         StfError
             The step failed, or failed in part, or is to stop.
         """
-        own, folder = self._context.job, self._folder / name
-        step = job.parse({
-            **order, "outputs": {"output": str(folder)}, "seed": own.seed, "device": own.device,
+        step = self._parsed(name, order)
+        record = self._record(name)
+        if record.get("mark") == self._mark(name, step) and record.get("files") == _files(self.folder / name):
+            self._context.reporter.log(f"{self._title(name, step)}: done already.")
+            self._context.reporter.progress(self._span(name)[1])
+            return self.result(name)
+        result = step.declaration.load()(self._begin(name, step, resumes))
+        self.end(name, result)
+        return result
+
+    def begin(self, name: str, order: Mapping[str, Any]) -> Context:
+        """What a step is run with that is done by others, in a folder that is continued; it is not done until its end.
+
+        Raises
+        ------
+        UserError
+            Its folder cannot be written.
+        """
+        return self._begin(name, self._parsed(name, order), resumes=True)
+
+    def begun(self, name: str) -> Context:
+        """What a step is run with that was begun, and whose folder has its job."""
+        return self._within(name, job.load(self.folder / name / "job.json"))
+
+    def end(self, name: str, result: Mapping[str, Any]) -> None:
+        """Note that a step that was begun is done, and its results."""
+        self._write(name, {"mark": self._record(name)["mark"], "result": result, "files": _files(self.folder / name)})
+
+    def result(self, name: str) -> dict[str, Any]:
+        """The results of a step that is done."""
+        found: dict[str, Any] = self._record(name)["result"]
+        return found
+
+    def _parsed(self, name: str, order: Mapping[str, Any]) -> Job:
+        own = self._context.job
+        return job.parse({
+            **order, "outputs": {"output": str(self.folder / name)}, "seed": own.seed, "device": own.device,
             "memory_mb": own.memory_mb, "threads": own.threads,
         })
-        title, place, span = step.declaration.title, self._place(name), self._span(name)
-        if name in ("fine", "coarse"):
-            title = f"{title} ({name})"
-        mark = Part(name, title, _with_files(step)).mark
-        record = self._record(name)
-        if record.get("mark") == mark and record.get("files") and record["files"] == _files(folder):
-            self._context.reporter.log(f"{title}: done already.")
-            self._context.reporter.progress(span[1])
-            found: dict[str, Any] = record["result"]
-            return found
-        if record.get("mark") != mark or not resumes:
-            shutil.rmtree(folder, ignore_errors=True)
+
+    def _mark(self, name: str, step: Job) -> str:
+        return Part(name, self._title(name, step), _with_files(step)).mark
+
+    def _begin(self, name: str, step: Job, resumes: bool) -> Context:
+        """Note that a step is begun, in an empty folder unless it is continued; what it is run with."""
+        mark = self._mark(name, step)
+        if self._record(name).get("mark") != mark or not resumes:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
         self._write(name, {"mark": mark})
+        return self._within(name, step)
+
+    def _within(self, name: str, step: Job) -> Context:
+        title, place = self._title(name, step), self._place(name)
         self._context.reporter.stage(title, *place)
-        within = Context(step, _Within(self._context.reporter, title, place, span), self._context.stop)
-        result = step.declaration.load()(within)
-        self._write(name, {"mark": mark, "result": result, "files": _files(folder)})
-        return result
+        return Context(step, _Within(self._context.reporter, title, place, self._span(name)), self._context.stop)
+
+    def _title(self, name: str, step: Job) -> str:
+        """What the step is called; one that is run for either sensor says for which."""
+        sensor = name.partition("_")[0]
+        return f"{step.declaration.title} ({sensor})" if sensor in ("fine", "coarse") else step.declaration.title
 
     def _place(self, name: str) -> tuple[int, int]:
         return list(self._weights).index(name) + 1, len(self._weights)
@@ -93,15 +130,15 @@ class Steps:
 
     def _record(self, name: str) -> dict[str, Any]:
         try:
-            found = json.loads((self._folder / "steps" / f"{name}.json").read_text(encoding="utf-8"))
+            found = json.loads((self.folder / "steps" / f"{name}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             # Not there, or not what this version writes: the step is done again.
             return {}
         return found if isinstance(found, dict) else {}
 
     def _write(self, name: str, record: Mapping[str, Any]) -> None:
-        make_folder(self._folder / "steps")
-        with whole_file(str(self._folder / "steps" / f"{name}.json"), self._context.stop) as path:
+        make_folder(self.folder / "steps")
+        with whole_file(str(self.folder / "steps" / f"{name}.json"), self._context.stop) as path:
             path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

@@ -6,12 +6,19 @@ from dataclasses import replace
 
 from stfusion.declaration import Method, Option, Output, Result, Role
 from stfusion.fusion._shared import CLASS_MAP
+from stfusion.preparation._shared import AREA
 from stfusion.preparation.align import METHOD as ALIGN
 from stfusion.preparation.harmonise import METHOD as HARMONISE
 from stfusion.preparation.import_products import METHOD as IMPORT
 from stfusion.series._shared import DATES, FUSING, GROUP, PLANNING, STACKS, WEIGHTS, WHICH_METHOD
+from stfusion.series.spectral_index import METHOD as INDEX
 
-_OF_STEPS = {(method.id, option.id): option for method in (IMPORT, ALIGN, HARMONISE) for option in method.options}
+#: Where no index is made.
+NO_INDEX = "none"
+_OF_STEPS = {
+    (method.id, option.id): option for method in (IMPORT, ALIGN, HARMONISE, INDEX) for option in method.options
+}
+_INDEX = _OF_STEPS["spectral_index", "index"]
 _BANDS = _OF_STEPS["import_products", "bands"]
 _MASKS = {role.id: role for role in STACKS}
 
@@ -41,8 +48,9 @@ METHOD = Method(
     summary="Goes the whole way from two folders of downloads to a dated series in one run.",
     description=(
         "One after the other: 'Import products' for the fine and the coarse images (left out where they are dated "
-        "raster files in order), 'Align images' for the coarse ones, 'Check pairs', whose bad dates are named and left "
-        "out, 'Harmonise images' where it is asked for, and 'Fuse a time series'. Each step has a folder of its own in "
+        "raster files in order), 'Align images' for fine ones of different grids and for the coarse ones, 'Check "
+        "pairs', whose bad dates are named and left out, 'Harmonise images' and 'Spectral index' where they are asked "
+        "for, and 'Fuse a time series'. Each step has a folder of its own in "
         "the output folder, and what it says is passed on with its name. A run that was stopped goes on where it was "
         "when it is started again with the same settings: steps that are done are not done again."
     ),
@@ -59,6 +67,7 @@ METHOD = Method(
     ),
     options=(
         WHICH_METHOD,
+        AREA,
         replace(_BANDS, id="fine_bands", title="Bands of the fine images"),
         replace(_BANDS, id="coarse_bands", title="Bands of the coarse images"),
         _OF_STEPS["import_products", "mask"],
@@ -72,6 +81,18 @@ METHOD = Method(
             choices=("leave_out", "keep"), advanced=False,
         ),
         replace(_OF_STEPS["harmonise", "adjust"], title="Adjust the coarse values to the fine ones"),
+        replace(
+            _INDEX, default=NO_INDEX, choices=(NO_INDEX, *_INDEX.choices), positional=False,
+            help="Which index the series is to be of; 'none' leaves the bands. Formulas and sources are on the page of "
+            "'Spectral index'.",
+        ),
+        Option(
+            "index_order", "choice", "Index and blend", "before",
+            "'before': the index of the fine and of the coarse images is made and fused; 'after': the bands are fused, "
+            "and the index is made of the result.",
+            choices=("before", "after"), advanced=False,
+        ),
+        replace(_OF_STEPS["spectral_index", "order"], id="index_bands"),
         *PLANNING,
         *FUSING,
     ),
