@@ -14,7 +14,9 @@ from affine import Affine
 
 from makers import FINE, Outcome, read_raster, run_method, write_raster
 from series_scenes import RATIO, SIDE, day, series, surface
-from stfusion.preparation._settings import SETTINGS
+from stfusion.preparation._lattice import patches
+from stfusion.preparation._settings import SETTINGS, SPLITS
+from stfusion.raster.grids import Box
 from stfusion.training._data_set import load_data_set
 from training_scenes import PLAIN, opened
 
@@ -85,6 +87,32 @@ def test_splits_by_place_have_no_ground_in_common(tmp_path, stacks):
     assert {place["split"] for place in places(tmp_path / "set")} == {"training", "validation"}
     assert len(places(tmp_path / "set", "test.json")) == 5
     assert not any("split" in place for place in places(tmp_path / "set", "test.json"))
+
+
+def test_strips_begin_where_patches_do_and_have_room_for_one():
+    whole = Box(10, 150, 0, 100)
+
+    def tops(shares, size=64, stride=64, part=whole):
+        found, left_out = patches(part, size, stride, shares)
+        splits = {split: sorted({patch.box.top for patch in found if patch.split == split}) for split in SPLITS}
+        return [splits[split] for split in SPLITS], left_out
+
+    # A fifth of 140 rows is less than a patch; with a test as well nothing is left to learn from.
+    assert tops((0.2, 0.0)) == ([[10], [74], []], 0)
+    assert tops((0.2, 0.2)) == ([[], [10], [74]], 0)
+    assert tops((0.0, 0.0)) == ([[10, 74], [], []], 0)
+    assert tops((0.2, 0.0), part=Box(0, 1792, 0, 1280), size=256, stride=256)[0][1] == [1536]
+    assert tops((0.25, 0.25), part=Box(0, 80, 0, 16), size=16, stride=8) == ([[0, 8, 16, 24, 32], [48], [64]], 2)
+
+
+def test_a_strip_without_a_valid_patch_is_named(tmp_path, stacks):
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[:, 32:] = 1
+    masks = [write_raster(tmp_path / f"mask_{day(number):%Y%m%d}.tif", mask) for number in NUMBERS]
+    said = cut(tmp_path, validation=1 / 3, fine_masks=masks, **stacks).said
+    assert "No patch on the ground that is held out for validation has enough valid pixels; give a larger share." in (
+        said.of("warning")
+    )
 
 
 def test_the_trainer_reads_the_data_set(tmp_path, stacks):

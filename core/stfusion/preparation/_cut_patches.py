@@ -176,6 +176,11 @@ def _choose(
         f"Of {len(lattice) + between} patches {len(cuts)} are cut; {between} lie on the ground of two splits, and "
         f"{len(lattice) - len(cuts)} have no group of dates with enough valid pixels."
     )
+    for split, share in zip(SPLITS[1:], shares, strict=True):
+        if share and not any(cut.patch.split == split for cut in cuts):
+            context.reporter.warning(
+                f"No patch on the ground that is held out for {split} has enough valid pixels; give a larger share."
+            )
     if not any(split == "training" for cut in cuts for split, _ in cut.groups):
         raise UserError(
             f"No patch of {size} x {size} pixels of {first} is left for training; give a smaller 'Size' or "

@@ -34,11 +34,12 @@ class Patch:
 def patches(part: Box, size: int, stride: int, shares: Sequence[float]) -> tuple[list[Patch], int]:
     """The patches of a part of the fine grid, and how many are left out since they lie on the ground of two splits.
 
-    ``shares`` (0..1) for validation and test are strips across the longer side, after that for training.
+    ``shares`` (0..1) for validation and test are strips across the longer side, after that for training. They begin
+    where patches do, and have room for one at least.
     """
     rows, columns = part.shape
     begin, length = (part.left, columns) if columns >= rows else (part.top, rows)
-    ends = [begin + round(length * (1 - sum(shares))), begin + round(length * (1 - shares[-1])), begin + length]
+    ends = [begin + end for end in _ends(length, size, stride, shares)]
     found, left_out = [], 0
     for top in range(part.top, part.bottom - size + 1, stride):
         for left in range(part.left, part.right - size + 1, stride):
@@ -49,6 +50,15 @@ def patches(part: Box, size: int, stride: int, shares: Sequence[float]) -> tuple
                 continue
             found.append(Patch(Box(top, top + size, left, left + size), SPLITS[number]))
     return found, left_out
+
+
+def _ends(length: int, size: int, stride: int, shares: Sequence[float]) -> list[int]:
+    """Where the strips for training, validation and test end."""
+    ends = [length]
+    for share in reversed(shares):
+        wanted, latest = round((ends[0] - share * length) / stride), (ends[0] - size) // stride
+        ends.insert(0, max(0, min(wanted, latest)) * stride if share else ends[0])
+    return ends
 
 
 def covering(coarse: GeoBox, patch: GeoBox) -> Box:

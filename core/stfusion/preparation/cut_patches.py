@@ -72,7 +72,8 @@ METHOD = Method(
         ),
         Option(
             "validation", "number", "Share for validation", 0.2,
-            "Share (0 to 1) of the scene that is held out, a strip across its longer side.", 0.0, 0.9, advanced=False,
+            "Share (0 to 1) of the scene that is held out, a strip across its longer side, a patch wide at least.",
+            0.0, 0.9, advanced=False,
         ),
         Option(
             "test", "number", "Share for test", 0.0,
