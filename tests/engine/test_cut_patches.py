@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from dataclasses import replace
 from itertools import pairwise
 
@@ -286,6 +287,14 @@ def test_bad_input(tmp_path, stacks, values, words):
         stacks = {role: paths[:2] for role, paths in stacks.items()}
         words = words.replace("4 date(s)", "2 date(s)")
     assert words in cut(tmp_path, 2, **{**stacks, **values}).error
+
+
+def test_hdf5_without_its_package(tmp_path, stacks, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    monkeypatch.delitem(sys.modules, "stfusion.preparation._hdf5", raising=False)
+    error = cut(tmp_path, 3, hdf5=True, **stacks).error
+    assert "which 'HDF5' needs; switch it off" in error
+    assert "core/requirements-networks.txt" in error
 
 
 def test_hdf5_without_coarse_images(tmp_path, stacks):

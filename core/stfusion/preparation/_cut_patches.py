@@ -9,11 +9,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stfusion.errors import UserError
+from stfusion.errors import EnvironmentFault, UserError
 from stfusion.folder import make_folder, whole_folder
 from stfusion.preparation._lattice import Patch, covering, patches
 from stfusion.preparation._settings import SETTINGS, SPLITS, Group, Setting, read_setting
@@ -23,6 +23,9 @@ from stfusion.raster.source import AlignedSource, Source, align
 from stfusion.raster.stack import listed, name_of, opened
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context
+
+if TYPE_CHECKING:
+    from stfusion.preparation._hdf5 import GroupFile
 
 _DATA_SET, _TEST, _TABLE, _PATCHES = "data_set.json", "test.json", "groups.csv", "patches"
 #: Bytes that one coarse image may keep of what was resampled.
@@ -62,11 +65,12 @@ def run(context: Context) -> dict[str, Any]:
     folder = context.job.outputs["output"]
     with bounded_gdal(context):
         images = _open(context)
+        make = _group_file(context, images)
         setting = _setting(context)
         groups = _groups(context, setting, images)
         cuts = _choose(context, images, setting, _known(context, groups, images))
         with whole_folder(folder, context.stop) as part, ExitStack() as stack:
-            sets = _sets(context, part, cuts, images, stack)
+            sets = _sets(part, cuts, make, stack)
             for number, cut in enumerate(cuts):
                 context.stop.check()
                 _write(context, images, cut, part / _PATCHES / cut.patch.name)
@@ -287,15 +291,27 @@ def _path(cut: Cut, sensor: str, day: date) -> str:
 
 
 def _sets(
-    context: Context, folder: Path, cuts: Sequence[Cut], images: Images, stack: ExitStack
-) -> dict[str, Any]:
+    folder: Path, cuts: Sequence[Cut], make: type[GroupFile] | None, stack: ExitStack
+) -> dict[str, GroupFile]:
     """The HDF5 files by split; none where they are not wanted."""
-    if not context.options["hdf5"]:
+    if make is None:
         return {}
+    used = {split for cut in cuts for split, _ in cut.groups}
+    return {split: stack.enter_context(make(folder / f"{split}.h5")) for split in SPLITS if split in used}
+
+
+def _group_file(context: Context, images: Images) -> type[GroupFile] | None:
+    """What writes HDF5, where it is wanted."""
+    if not context.options["hdf5"]:
+        return None
     if not images.coarse:
         raise UserError("HDF5 has the coarse images too, and none are given; give some, or switch 'HDF5' off.")
-    # The package is one of those of the networks.
-    from stfusion.preparation._hdf5 import GroupFile
-
-    used = {split for cut in cuts for split, _ in cut.groups}
-    return {split: stack.enter_context(GroupFile(folder / f"{split}.h5")) for split in SPLITS if split in used}
+    try:
+        from stfusion.preparation._hdf5 import GroupFile
+    except ImportError as error:
+        raise EnvironmentFault(
+            f"The engine's Python lacks a working package '{error.name}' ({error}), which 'HDF5' needs; switch it off, "
+            "run 'Install engine' in QGIS with 'Packages of the networks', or install the packages of "
+            "core/requirements-networks.txt."
+        ) from error
+    return GroupFile
