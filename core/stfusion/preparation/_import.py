@@ -19,6 +19,7 @@ from stfusion.folder import whole_folder
 from stfusion.job import Input
 from stfusion.preparation import _hls, _landsat, _modis, _rasters, _raw, _sentinel2
 from stfusion.preparation._downloads import Downloads, gathered
+from stfusion.preparation._mosaic import Mosaic, are_tiles
 from stfusion.preparation._product_image import ProductImage, opened
 from stfusion.preparation._products import Product, choose
 from stfusion.preparation._quality import Codes
@@ -66,7 +67,7 @@ def run(context: Context) -> dict[str, Any]:
     Raises
     ------
     UserError
-        A product is unknown or not whole, its date cannot be read, or two are of one date.
+        A product is unknown or not whole, its date cannot be read, or two are of one date and no tiles of one grid.
     """
     outputs = context.job.outputs
     _check_outputs([Path(path).absolute() for path in outputs.values()])
@@ -82,10 +83,10 @@ def run(context: Context) -> dict[str, Any]:
         masks = _masks(context)
         for remark in of_days("", products, masks.by_day) if masks.by_day else ():
             context.reporter.warning(remark)
-        for day, product in products.items():
+        for day, tiles in products.items():
             context.stop.check()
-            _opened(context, product, masks.of(day)).check_ends()  # refuses before anything is written
-        bare = [product for product in products.values() if not product.quality]
+            _opened(context, tiles, masks.of(day)).check_ends()  # refuses before anything is written
+        bare = [tiles[0] for tiles in products.values() if not tiles[0].quality]
         if bare and _wanted(context) and "masks" not in context.job.inputs:
             context.reporter.log(
                 f"{len(bare)} of {len(products)} images have no quality bands, such as {bare[0]}; give 'Mask layers' "
@@ -94,9 +95,9 @@ def run(context: Context) -> dict[str, Any]:
         context.reporter.stage("Writing images", 2, 2)
         parts = {name: folders.enter_context(whole_folder(path, context.stop)) for name, path in outputs.items()}
         index = []
-        for number, (day, product) in enumerate(products.items()):
+        for number, (day, tiles) in enumerate(products.items()):
             span = number / len(products) * 100, (number + 1) / len(products) * 100
-            index.append(_write(context, product, day, masks.of(day), parts, span))
+            index.append(_write(context, tiles, day, masks.of(day), parts, span))
         (parts["output"] / "index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     return {**outputs, "images": len(index), "masked": float(np.mean([each["masked"] for each in index]))}
 
@@ -187,11 +188,11 @@ def _without(downloads: Downloads, taken: Collection[str]) -> Downloads:
     return replace(downloads, names=tuple(name for name in downloads.names if name not in taken))
 
 
-def _by_day(context: Context, products: list[Product]) -> dict[date, Product]:
-    """The products in the order of their dates, with the bands that are imported."""
+def _by_day(context: Context, products: list[Product]) -> dict[date, list[Product]]:
+    """The products, or the tiles of each, in the order of their dates, with the bands that are imported."""
     table = context.job.inputs.get("date_table")
     pattern = str(context.options["pattern"]).strip()
-    found: dict[date, Product] = {}
+    found: dict[date, list[Product]] = {}
     words = [word.strip() for word in str(context.options["bands"]).split(",") if word.strip()]
     for product in products:
         day = product.day
@@ -202,13 +203,14 @@ def _by_day(context: Context, products: list[Product]) -> dict[date, Product]:
                 f"{product} has no date in its tags, and none can be read from its name; give a 'Pattern of dates in "
                 "names' or a 'Table of dates'."
             )
-        if day in found:
+        tiles = found.setdefault(day, [])
+        if tiles and not are_tiles([*tiles, product]):
             raise UserError(
-                f"{product} and {found[day]} are both of {day}; leave one of them out, or import them into folders of "
+                f"{product} and {tiles[-1]} are both of {day}; leave one of them out, or import them into folders of "
                 "their own."
             )
-        found[day] = replace(product, bands=choose(product, words, float(context.options["resolution"])))
-    return dict(sorted(found.items()))
+        tiles.append(replace(product, bands=choose(product, words, float(context.options["resolution"]))))
+    return {day: sorted(tiles, key=lambda tile: tile.path) for day, tiles in sorted(found.items())}
 
 
 def _masks(context: Context) -> _Masks:
@@ -232,21 +234,26 @@ def _wanted(context: Context) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _opened(context: Context, product: Product, mask: Source | None) -> ProductImage:
-    room = int(_CACHE_SHARE * working_bytes(context))
+def _opened(context: Context, tiles: Sequence[Product], mask: Source | None) -> ProductImage | Mosaic:
+    room = int(_CACHE_SHARE * working_bytes(context)) // len(tiles)
     area = Area.of(str(context.options["area"]))
-    return ProductImage(
-        product, product.bands, _wanted(context), int(context.options["dilation"]), mask, room, area,
-        int(context.options["margin"]),
-    )
+    images = [
+        ProductImage(
+            product, product.bands, _wanted(context), int(context.options["dilation"]), mask, room, area,
+            int(context.options["margin"]),
+        )
+        for product in tiles
+    ]
+    return images[0] if len(images) == 1 else Mosaic(images)
 
 
 def _write(
-    context: Context, product: Product, day: date, mask: Source | None, parts: Mapping[str, Path],
+    context: Context, tiles: Sequence[Product], day: date, mask: Source | None, parts: Mapping[str, Path],
     span: tuple[float, float],
 ) -> dict[str, Any]:
     """Write an image, and its mask where asked for; what there is to say of it."""
-    image = _opened(context, product, mask)
+    image = _opened(context, tiles, mask)
+    product = image.product
     stem = str(context.options["name"]).strip() or product.stem or stem_of(product.path)
     tags = {**provenance(context, day), "STF_PRODUCT": f"{product.title} {product.path}"}
     content = image.content(str(context.options["numbers"]), str(context.options["units"]).strip())
@@ -280,7 +287,8 @@ def _write(
 
 
 def _tiled(
-    context: Context, image: ProductImage, write: Callable[[Box, tuple[Array, Codes]], None], span: tuple[float, float]
+    context: Context, image: ProductImage | Mosaic, write: Callable[[Box, tuple[Array, Codes]], None],
+    span: tuple[float, float],
 ) -> None:
     def compute(part: Tile) -> tuple[Array, Codes]:
         read = image.read(part.inner)
@@ -294,7 +302,7 @@ def _tiled(
 
 
 def _said(
-    context: Context, image: ProductImage, day: date, name: str, counts: np.ndarray[Any, Any], clipped: int
+    context: Context, image: ProductImage | Mosaic, day: date, name: str, counts: np.ndarray[Any, Any], clipped: int
 ) -> dict[str, Any]:
     """What was imported, in a sentence and for the index."""
     product, total = image.product, int(counts.sum())

@@ -28,7 +28,8 @@ METHOD = Method(
         "without the pixels that its quality bands call cloud, shadow or what else is to be masked. Known are Landsat "
         "Collection 2 (level 1 and 2), Sentinel-2 level 2A, Harmonized Landsat Sentinel 2.0, the gridded reflectance "
         "of MODIS and VIIRS (MOD09, MCD43A4, VNP09, VNP43), raw images without a header such as the CIA and LGC data "
-        "sets, and any raster that can be read. Archives are read without being unpacked, and no image as a whole."
+        "sets, and any raster that can be read. Tiles of one date become one image. Archives are read without being "
+        "unpacked, and no image as a whole."
     ),
     paper="",
     doi="",
