@@ -22,6 +22,8 @@ BEGIN = "<!-- generated from the declaration; change it there, then run: make ge
 END = "<!-- end of the generated part -->"
 #: Endings of files in the example of a command.
 _ENDINGS = {"raster": ".tif", "rasters": ".tif", "raster_out": ".tif", "vector": ".gpkg", "vector_out": ".gpkg"}
+#: Operations whose images are stacks of dates, for which a folder may be given.
+_OF_STACKS = ("train", "fine_tune", "prepare", "series")
 PUBLISHED = ROOT / "tests" / "contract" / "published.json"
 
 
@@ -110,10 +112,10 @@ def _example(method: Method) -> str:
     parameters = method.parameters()
     words = ["stfusion", *method.command, *(str(each.default) for each in parameters if each.positional)]
     for parameter in parameters:
-        if parameter.required:
+        if parameter.required or parameter.name in method.example:
+            is_folder = parameter.kind == "rasters" and method.operation in _OF_STACKS
             ending = f".{parameter.extension}" if parameter.extension else _ENDINGS.get(parameter.kind, "")
-            value = f"{parameter.name}{ending}"
-            words += [_flag(parameter), value]
+            words += [_flag(parameter), f"{parameter.name}{'' if is_folder else ending}"]
     return " ".join(words)
 
 

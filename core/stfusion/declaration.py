@@ -137,7 +137,8 @@ class Method:
     """A method, complete: identity, source, inputs, options, outputs and the function that runs it.
 
     ``run`` is ``"module:function"`` and is imported only when the method runs; the function takes a
-    :class:`stfusion.run.Context` and returns the results by name. ``needs`` is the tier of packages.
+    :class:`stfusion.run.Context` and returns the results by name. ``needs`` is the tier of packages. ``example`` names
+    what the example on its page gives besides what is required.
     """
 
     id: str
@@ -155,6 +156,7 @@ class Method:
     results: tuple[Result, ...] = ()
     tags: tuple[str, ...] = ()
     needs: Literal["base", "networks"] = "base"
+    example: tuple[str, ...] = ()
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -294,6 +296,7 @@ class Method:
     def as_dict(self) -> dict[str, Any]:
         """The declaration as plain values, for ``stfusion info --json`` and ``resources/methods.json``."""
         plain = asdict(self)
-        plain.pop("run")
+        for of_the_engine in ("run", "example"):
+            plain.pop(of_the_engine)
         plain["parameters"] = [asdict(parameter) for parameter in self.parameters()]
         return plain

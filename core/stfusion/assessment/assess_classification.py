@@ -110,4 +110,5 @@ METHOD = Method(
         "accuracy", "confusion matrix", "error matrix", "kappa", "classification", "validation", "assessment", "iou",
         "area estimation", "stratified sampling",
     ),
+    example=("reference",),
 )

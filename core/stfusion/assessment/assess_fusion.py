@@ -110,4 +110,5 @@ METHOD = Method(
     ),
     run="stfusion.assessment._assess_fusion:run",
     tags=("accuracy", "assessment", "validation", "metrics", "rmse", "ssim", "sam", "ergas", "q2n", "qnr", "quality"),
+    example=("reference",),
 )

@@ -72,4 +72,5 @@ METHOD = Method(
     ),
     run="stfusion.classification._match:run",
     tags=("matching", "hungarian", "majority", "clusters", "classes", "k-means", "relabel", "classification"),
+    example=("reference",),
 )

@@ -53,4 +53,5 @@ METHOD = Method(
     outputs=(Output("output", "raster_out", "Reclassified map", "The map with the new numbers."),),
     run="stfusion.classification._reclassify:run",
     tags=("reclassify", "recode", "renumber", "merge classes", "lookup table", "classification"),
+    example=("match",),
 )

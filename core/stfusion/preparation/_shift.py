@@ -267,7 +267,7 @@ def _judge(
     sure = not reason
     sizes = [abs(size) > max(_SMALL, _ERRORS * wrong) for size, wrong in zip(best[1:], error, strict=True)]
     if sure and not (any(sizes) and best.height > before):
-        reason = "the displacement is not larger than its error"
+        reason = "that is too little beside its error to be mended"
     return Displacement(
         best.rows, best.columns, error, before, best.height, distinct, agreement, sure, not reason, reason
     )

@@ -102,4 +102,5 @@ METHOD = Method(
     ),
     run="stfusion.preparation._cut_patches:run",
     tags=("data set", "training", "tiles", "chips", "patches", "split", "hdf5", "deep learning"),
+    example=("coarse",),
 )

@@ -158,4 +158,5 @@ METHOD = Method(
         "import", "Landsat", "Sentinel-2", "HLS", "MODIS", "VIIRS", "cloud mask", "QA", "BIL", "BSQ", "HDF", "SAFE",
         "CIA", "LGC", "convert",
     ),
+    example=("folder",),
 )

@@ -57,4 +57,5 @@ METHOD = Method(
     results=(Result("points", "number", "Points"), Result("lines", "number", "Lines of the table")),
     run="stfusion.series._pixel_series:run",
     tags=("time series", "profile", "plot", "csv", "table", "sample", "extract"),
+    example=("fused", "points"),
 )

@@ -117,4 +117,5 @@ METHOD = Method(
     tags=(
         "time series", "workflow", "chain", "import", "align", "fusion", "landsat", "modis", "sentinel", "viirs", "hls",
     ),
+    example=("fine_folder", "coarse_folder"),
 )

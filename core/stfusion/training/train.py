@@ -158,4 +158,5 @@ METHOD = Method(
     run="stfusion.training._train:train",
     tags=(*TAGS, "fusion"),
     needs="networks",
+    example=("fine", "coarse"),
 )

@@ -137,4 +137,5 @@ METHOD = Method(
     run="stfusion.training._train_sharpening:train",
     tags=(*TAGS, "pansharpening", "wald"),
     needs="networks",
+    example=("multispectral", "pan"),
 )
