@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from literal_planner import literal_choice, literal_partner
 from stfusion.errors import UserError
-from stfusion.series._planner import Pair, Rules, partners, plan, targets
+from stfusion.series._planner import Pair, Rules, alone, partners, plan, targets
 
 FIRST = date(2020, 2, 20)
 
@@ -108,6 +108,22 @@ def test_targets_are_every_coarse_image_of_the_range():
     assert targets(known) == [day(1), day(4), day(9)]
     assert targets(known, start=day(2)) == [day(4), day(9)]
     assert targets(known, end=day(4)) == [day(1), day(4)]
+
+
+def test_targets_beside_coarse_images_are_of_the_range_and_of_no_steps():
+    assert targets([day(2), day(9)], others=[day(1), day(4), day(9), day(10)]) == [day(2), day(4), day(9)]
+    assert targets([day(2), day(9)], end=day(10), others=[day(10)]) == [day(2), day(9), day(10)]
+    assert targets([day(1), day(9)], step=4, others=[day(2)]) == [day(1), day(5), day(9)]
+    assert targets([day(1)], listed=[day(3)], others=[day(1)]) == [day(3)]
+
+
+def test_a_fine_image_is_alone_where_no_valid_coarse_image_stands_for_it():
+    coarse = {day(1): 1.0, day(5): 0.2, day(20): 0.9}
+    fine = {day(1): 1.0, day(5): 1.0, day(6): 1.0, day(7): 0.9, day(12): 0.95, day(25): 1.0}
+    assert alone(fine, coarse, Rules()) == [day(5), day(6), day(12), day(25)]
+    assert alone(fine, coarse, Rules(apart=8)) == []
+    assert alone(fine, coarse, Rules(apart=5)) == [day(12)]
+    assert alone(fine, coarse, Rules(keep_valid=2.0)) == []
 
 
 def test_targets_by_steps_and_lists():

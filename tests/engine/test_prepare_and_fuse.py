@@ -149,6 +149,28 @@ def test_bad_dates_can_be_kept_and_values_adjusted(scene, here):
     assert (scene.parent / "out" / "harmonised" / "harmonisation.csv").is_file()
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_good_fine_image_stays_in_the_series_where_its_coarse_one_is_bad_or_gone(scene, here, gone):
+    last = write_raster(
+        scene / "fine" / f"fine_{DAYS[2]}.tif",
+        (0.3 + 0.05 * (landscape(1, SIZE * RATIO) + 0.3 * landscape(2, SIZE * RATIO))).astype(np.float32), nodata=-9.0,
+    )
+    if gone:
+        (scene / "coarse" / f"coarse_{DAYS[2]}.tif").unlink()
+        (scene / "coarse" / f"coarse_{DAYS[5]}.tif").unlink()
+    else:
+        write_coarse(scene, DAYS[2], np.random.default_rng(4).random((SIZE, SIZE)))
+        write_coarse(scene, DAYS[5], np.random.default_rng(5).random((SIZE, SIZE)))
+    done = chained(scene)
+    assert done.code == 0, done.said.lines
+    out = scene.parent / "out" / "series"
+    # One that is bad marks the end of the range all the same; one that is gone does not.
+    days = [DAYS[0], DAYS[1], DAYS[2], DAYS[4], *([] if gone else [DAYS[5]])]
+    assert [path.name for path in sorted(out.glob("*.tif"))] == [f"fused_{day}.tif" for day in days]
+    with rasterio.open(out / f"fused_{DAYS[2]}.tif") as kept, rasterio.open(last) as fine:
+        assert np.array_equal(kept.read(), fine.read())
+
+
 def test_downloads_are_imported(scene, here):
     with zipfile.ZipFile(scene / "fine" / "fine.zip", "w") as archive:
         for file in sorted((scene / "fine").glob("*.tif")):

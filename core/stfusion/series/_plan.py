@@ -82,7 +82,10 @@ def make_plan(context: Context) -> Plan:
         )
     stacks = open_stacks(context)
     valid = stacks.valid
-    days = planner.targets(valid["coarse"], start, end, int(options["step"]), [day for day in listed_days if day])
+    days = planner.targets(
+        valid["coarse"], start, end, int(options["step"]), [day for day in listed_days if day],
+        planner.alone(valid["fine"], valid["coarse"], rules),
+    )
     pairs = stacks.pairs(rules)
     if not pairs:
         raise UserError(_no_pair(stacks, rules))

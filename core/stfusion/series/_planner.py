@@ -65,7 +65,7 @@ class Choice:
 
 def targets(
     days: Iterable[date], start: date | None = None, end: date | None = None, step: int = 0,
-    listed: Sequence[date] = (),
+    listed: Sequence[date] = (), others: Iterable[date] = (),
 ) -> list[date]:
     """The dates to predict.
 
@@ -79,6 +79,8 @@ def targets(
         Days from one date to the next; 0 takes every coarse image.
     listed
         The dates themselves, instead of all these.
+    others
+        Dates of the range that are taken beside every coarse image (see :func:`alone`).
 
     Raises
     ------
@@ -98,7 +100,7 @@ def targets(
             "'Last date', or add coarse images."
         )
     if not step:
-        return inside
+        return sorted({*inside, *(day for day in others if first <= day <= last)})
     return [first + timedelta(days=n) for n in range(0, (last - first).days + 1, step)]
 
 
@@ -120,6 +122,18 @@ def partners(fine: Mapping[date, float], coarse: Mapping[date, float], rules: Ru
         if near:
             _, _, found[day] = min((abs((other - day).days), -coarse[other], other) for other in near)
     return found
+
+
+def alone(fine: Mapping[date, float], coarse: Mapping[date, float], rules: Rules) -> list[date]:
+    """The dates of fine images that are kept and that no valid coarse image stands for.
+
+    ``fine`` and ``coarse`` are valid shares (0..1).
+    """
+    good = [day for day, share in coarse.items() if share >= rules.least_valid]
+    return [
+        day for day, share in fine.items()
+        if share >= rules.keep_valid and not any(abs((other - day).days) <= rules.apart for other in good)
+    ]
 
 
 def plan(

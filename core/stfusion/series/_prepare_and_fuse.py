@@ -97,7 +97,7 @@ def prepare(context: Context, steps: Steps) -> dict[str, Any]:
             steps.run(f"{sensor}_index", _index(context, paths))
             good[sensor] = _written(steps, f"{sensor}_index")
     names = [option.id for option in (WHICH_METHOD, *PLANNING, *FUSING) if option.id != "pattern"]
-    order = _order(context, "series", "fuse_series", _own(context, *names), good)
+    order = _order(context, "series", "fuse_series", _own(context, *names) | _range(context, stacks["coarse"]), good)
     order["inputs"] |= {
         name: context.job.inputs[name].plain() for name in _HANDED_ON if name in context.job.inputs
     }
@@ -154,6 +154,12 @@ def _index(context: Context, paths: Sequence[str]) -> dict[str, Any]:
 def _written(steps: Steps, name: str) -> list[str]:
     """The images that a step has written."""
     return files_of(name, Input(str(steps.folder / name)))
+
+
+def _range(context: Context, coarse: Sequence[str]) -> dict[str, Scalar]:
+    """First and last date of the series: where not given those of all coarse images, the bad ones too."""
+    days = sorted(str(Source("Coarse image", Input(path)).date) for path in coarse)
+    return {name: context.options[name] or day for name, day in (("start", days[0]), ("end", days[-1]))}
 
 
 def _own(context: Context, *names: str) -> dict[str, Scalar]:

@@ -75,7 +75,8 @@ PLANNING = (
     ),
     Option(
         "step", "integer", "Step (days)", 0,
-        "Days from one date to the next, counted from the first date. 0 predicts the date of every coarse image.",
+        "Days from one date to the next, counted from the first date. 0 takes the date of every coarse image, and "
+        "of every good fine image that is kept and has no valid coarse one.",
         minimum=0, maximum=366, advanced=False,
     ),
     Option(
