@@ -47,6 +47,40 @@ def test_every_coarse_image_is_planned(tmp_path):
     }]
 
 
+def checked(folder: Path, **bad: dict[str, str]) -> str:
+    """The folder of a check that marks dates as bad."""
+    folder.mkdir()
+    (folder / "results.json").write_text(json.dumps({"bad": {"fine": {}, "coarse": {}, **bad}}), encoding="utf-8")
+    return str(folder)
+
+
+def test_dates_that_a_check_marks_are_left_out_and_named(tmp_path):
+    images = series(tmp_path / "in", fine=[0, 4, 8], coarse=range(0, 10, 2))
+    coarse = {"2021-04-22": "noise", "2021-04-24": "clouds", "2020-01-01": "of another year"}
+    bad = {"fine": {"2021-04-28": "too little"}, "coarse": coarse}
+    said, rows = planned(tmp_path, **images, checked=checked(tmp_path / "check", **bad), method="starfm")
+    # The good fine image of a bad coarse one stays.
+    assert actions(rows) == {"fuse": ["04-26", "04-28"], "keep": ["04-20", "04-24"], "skip": []}
+    assert rows["2021-04-26"]["fine1"] == "2021-04-20"
+    assert said.of("warning")[:3] == [
+        "The fine image of 2021-04-28 is bad and is left out: too little.",
+        "The coarse image of 2021-04-22 is bad and is left out: noise.",
+        "The coarse image of 2021-04-24 is bad and is left out: clouds.",
+    ]
+
+
+def test_a_check_that_leaves_nothing_or_is_none_is_refused(tmp_path):
+    images = series(tmp_path / "in", fine=[0], coarse=[0, 2])
+    folder = checked(tmp_path / "check", fine={"2021-04-20": "noise"})
+    error, _ = planned(tmp_path, 2, **images, checked=folder, method="starfm")
+    assert error == "The check marks all fine images as bad (2021-04-20); leave out the check, or add images."
+    for text in ("{", "[]", '{"bad": {"fine": {}}}', '{"bad": {"fine": [], "coarse": []}}'):
+        (tmp_path / "check" / "results.json").write_text(text, encoding="utf-8")
+        error, _ = planned(tmp_path, 2, **images, checked=folder, method="starfm")
+        assert "results.json' is no check of pairs (" in error
+        assert error.endswith("); give the folder that 'Check pairs' has written.")
+
+
 def test_images_without_a_coordinate_system_are_planned_alike(tmp_path):
     images = series(tmp_path / "in", fine=[0, 8], coarse=[0, 4, 8])
     _, known = planned(tmp_path / "known", **images, method="starfm")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from stfusion.series._indices import INDICES
 from stfusion.series._orders import settings_of
 from stfusion.series._shared import FUSING, PLANNING, WHICH_METHOD
 from stfusion.series._spectral_index import bands_for
+from stfusion.series._stacks import bad_dates
 from stfusion.series._steps import Steps
 from stfusion.series.prepare_and_fuse import NO_INDEX
 
@@ -262,19 +261,17 @@ def _on_one_grid(context: Context, steps: Steps, paths: list[str]) -> list[str]:
 
 def _good(context: Context, stacks: Mapping[str, Sequence[str]], pairs: Path) -> dict[str, list[str]]:
     """The images of the dates that the check has not marked as bad, or all; the bad ones are named."""
-    bad: dict[str, dict[str, str]] = json.loads((pairs / "results.json").read_text(encoding="utf-8"))["bad"]
+    bad = bad_dates(pairs)
     kept = context.options["bad_dates"] == "keep"
     found: dict[str, list[str]] = {}
     for sensor, paths in stacks.items():
-        days = [date.fromisoformat(day) for day in bad[sensor]]
-        if days:
-            said = "is used all the same" if kept else "is left out"
-            for day, why in bad[sensor].items():
-                context.reporter.warning(f"The {sensor} image of {day} is bad and {said}: {why}.")
-        found[sensor] = [path for path in paths if kept or Source("Image", Input(path)).date not in days]
+        said = "is used all the same" if kept else "is left out"
+        for day, why in bad[sensor].items():
+            context.reporter.warning(f"The {sensor} image of {day} is bad and {said}: {why}.")
+        found[sensor] = [path for path in paths if kept or Source("Image", Input(path)).date not in bad[sensor]]
         if not found[sensor]:
             raise UserError(
-                f"All {sensor} images are marked as bad ({listed(days)}); see '{pairs / 'report.html'}', and choose "
-                "'keep' for 'Bad dates' to use them all the same."
+                f"All {sensor} images are marked as bad ({listed(list(bad[sensor]))}); see '{pairs / 'report.html'}', "
+                "and choose 'keep' for 'Bad dates' to use them all the same."
             )
     return found

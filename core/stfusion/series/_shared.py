@@ -51,6 +51,11 @@ STACKS = (
     ),
 )
 
+CHECKED = Role(
+    "checked", "Folder of the check of pairs", "folder", "",
+    "What 'Check pairs' wrote of these images: those that it marks as bad are left out, and named.", required=False,
+)
+
 WEIGHTS = Role(
     "weights", "Weights", "file", "",
     "Checkpoint (*.safetensors) for a network; when empty, the weights that come with STF, for the networks "

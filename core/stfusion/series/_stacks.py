@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 
 from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.raster.source import AlignedSource, Array, Source, align
-from stfusion.raster.stack import dated, of_masks
+from stfusion.raster.stack import dated, listed, of_masks
 from stfusion.run import Context
 from stfusion.series._planner import Pair, Rules, partners
 
@@ -77,11 +79,46 @@ def open_stacks(context: Context) -> Stacks:
     for sensor in ("fine", "coarse"):
         masks = inputs.get(f"{sensor}_masks")
         images[sensor] = dated(sensor, inputs[sensor], masks, pattern, table)
+        if "checked" in inputs:
+            remarks += _leave_out(sensor, images[sensor], bad_dates(Path(inputs["checked"].path))[sensor])
         if masks is not None:
             remarks += of_masks(sensor, images[sensor], dated(f"{sensor} mask", masks, None, pattern, table))
     reference = Source("Fine image", next(iter(images["fine"].values())))
     valid = {sensor: _valid(context, sensor, images[sensor], reference) for sensor in images}
     return Stacks(images, valid, reference, tuple(remarks))
+
+
+def bad_dates(folder: Path) -> dict[str, dict[date, str]]:
+    """The dates that a check of pairs has marked as bad, by sensor, and the reasons.
+
+    Raises
+    ------
+    UserError
+        The folder has no check.
+    """
+    path = folder / "results.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["bad"]
+        return {
+            sensor: {date.fromisoformat(day): str(why) for day, why in found[sensor].items()}
+            for sensor in ("fine", "coarse")
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"'{path}' is no check of pairs ({error}); give the folder that 'Check pairs' has written."
+        ) from error
+
+
+def _leave_out(sensor: str, images: dict[date, Input], bad: Mapping[date, str]) -> list[str]:
+    """Take the bad images of a sensor away; a sentence for each."""
+    days = [day for day in sorted(bad) if day in images]
+    if len(days) == len(images):
+        raise UserError(
+            f"The check marks all {sensor} images as bad ({listed(days)}); leave out the check, or add images."
+        )
+    for day in days:
+        del images[day]
+    return [f"The {sensor} image of {day} is bad and is left out: {bad[day]}." for day in days]
 
 
 def _valid(

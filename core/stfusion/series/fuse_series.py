@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stfusion.declaration import Method, Output, Result
 from stfusion.fusion._shared import CLASS_MAP
-from stfusion.series._shared import DATES, FUSING, GROUP, PLANNING, STACKS, WEIGHTS, WHICH_METHOD
+from stfusion.series._shared import CHECKED, DATES, FUSING, GROUP, PLANNING, STACKS, WEIGHTS, WHICH_METHOD
 
 METHOD = Method(
     id="fuse_series",
@@ -24,6 +24,7 @@ METHOD = Method(
     doi="",
     roles=(
         *STACKS,
+        CHECKED,
         CLASS_MAP,
         WEIGHTS,
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stfusion.declaration import Method, Output, Result
-from stfusion.series._shared import GROUP, PLANNING, STACKS, WHICH_METHOD
+from stfusion.series._shared import CHECKED, GROUP, PLANNING, STACKS, WHICH_METHOD
 
 METHOD = Method(
     id="plan_series",
@@ -20,7 +20,7 @@ METHOD = Method(
     ),
     paper="",
     doi="",
-    roles=STACKS,
+    roles=(*STACKS, CHECKED),
     options=(WHICH_METHOD, *PLANNING),
     outputs=(
         Output(
