@@ -19,8 +19,8 @@ from stfusion.run import Context
 
 #: The modules that split and merge the jobs of an operation, or of a method.
 _SPLITTERS = {
-    "fuse": "stfusion.fusion._split", "fuse_series": "stfusion.series._split",
-    "prepare_and_fuse": "stfusion.series._split_prepared",
+    "fuse": "stfusion.fusion._split", "pansharpen": "stfusion.pansharpening._split",
+    "fuse_series": "stfusion.series._split", "prepare_and_fuse": "stfusion.series._split_prepared",
 }
 _LIST = "parts.json"
 
@@ -49,8 +49,8 @@ def splitter_of(order: Job) -> Splitter:
     name = _SPLITTERS.get(order.method) or _SPLITTERS.get(order.operation)
     if name is None or order.window is not None:
         raise UserError(
-            f"A job of '{order.declaration.title}' cannot be made in parts; fusions and series of them can: run it as "
-            "a whole."
+            f"A job of '{order.declaration.title}' cannot be made in parts; fusions, pansharpening and series can: "
+            "run it as a whole."
         )
     return cast("Splitter", importlib.import_module(name))
 
@@ -161,7 +161,7 @@ def merge(context: Context) -> dict[str, Any]:
             f"{len(missing)} of {len(parts)} part(s) are not done: {'; '.join(missing[:3])}{more}; run them with "
             "--part, then merge again."
         )
-    if context.job.operation == "fuse":
+    if context.job.operation != "series":
         refuse_failures(parts, found)
     return splitter.merge(context, base, parts)
 

@@ -57,7 +57,8 @@ class Job:
     """A complete order to the engine.
 
     ``memory_mb`` bounds the engine's memory, ``threads`` its threads (0: all cores), ``device`` is "auto" or "cpu".
-    ``window`` is the part of a fusion's result to make: its first row and the one after its last, the same of columns.
+    ``window`` is the part of the result of a fusion or a pansharpening to make: its first row and the one after its
+    last, the same of columns.
     """
 
     operation: str
@@ -193,8 +194,11 @@ def _whole(name: str, value: object, minimum: int) -> int:
 def _window(method: Method, value: object) -> tuple[int, int, int, int] | None:
     if value is None:
         return None
-    if method.operation != "fuse":
-        raise UserError(f"The job has a 'window', which {method.title} cannot use; only fusions are made in parts.")
+    if method.operation not in ("fuse", "pansharpen"):
+        raise UserError(
+            f"The job has a 'window', which {method.title} cannot use; only fusions and pansharpening are made in "
+            "parts."
+        )
     if isinstance(value, list | tuple) and len(value) == 4 and all(type(n) is int and n >= 0 for n in value):
         top, bottom, left, right = value
         if top < bottom and left < right:

@@ -214,9 +214,9 @@ def test_parts_that_differ_have_marks_that_differ(scene):
     assert {Part("b", "B", job.parse({**plain, **other})).mark for other in same} <= marks
 
 
-def test_only_fusions_have_windows(tmp_path):
+def test_only_images_have_windows(tmp_path):
     plain = {"operation": "simulate", "method": "simulate", "outputs": {"output": str(tmp_path / "o")}}
-    with pytest.raises(job.UserError, match="only fusions are made in parts"):
+    with pytest.raises(job.UserError, match="only fusions and pansharpening are made in parts"):
         job.parse({**plain, "window": [0, 1, 0, 1]})
 
 

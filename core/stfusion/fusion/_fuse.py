@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from stfusion.fusion._scene import Patch, Scene, open_scene, window_of
+from stfusion.fusion._scene import Patch, Scene, open_scene
 from stfusion.protocol import Reporter
 from stfusion.raster.grids import Box
 from stfusion.raster.output import Output, provenance
 from stfusion.raster.source import Array
-from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape
+from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape, window_of
 from stfusion.run import Context
 
 #: Shares of the working memory.
@@ -70,7 +70,7 @@ def fuse(context: Context, prepare: Callable[[Scene, Context], Model]) -> dict[s
         scene = open_scene(context, int(_CACHE_SHARE * working))
         context.reporter.stage("Statistics of the whole scene", 2, 4)
         model = prepare(scene, context)
-        window = window_of(context, scene)
+        window = window_of(context, scene.shape)
         tile = tile_shape(window.shape, model.halo, model.pixel_bytes, int(_TILE_SHARE * working), context.threads)
         tags = provenance(context, scene.target.source.date)
         with Output(context.job.outputs["output"], scene.reference, tags, context.stop, window=window) as output:

@@ -111,24 +111,6 @@ def open_scene(context: Context, cache_bytes: int) -> Scene:
     return Scene(fine, pairs, images["target"], classes, objects, images)
 
 
-def window_of(context: Context, scene: Scene) -> Box:
-    """The part of the result that the job orders: all of it, or its window.
-
-    Raises
-    ------
-    UserError
-        The window reaches beyond the fine image.
-    """
-    rows, columns = scene.shape
-    window = Box(*(context.job.window or (0, rows, 0, columns)))
-    if window.bottom > rows or window.right > columns:
-        raise UserError(
-            f"The job's window ends at row {window.bottom} and column {window.right} and {scene.reference} has {rows} "
-            f"rows and {columns} columns; plan the parts again."
-        )
-    return window
-
-
 def _check_dates(context: Context, sources: dict[str, Source]) -> None:
     """Refuse two pairs of one date; warn about a target date that does not lie between those of the pairs."""
     if "fine2" not in sources:

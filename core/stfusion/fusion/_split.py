@@ -1,4 +1,4 @@
-"""A fusion in parts: windows of its result, and the result put together from them."""
+"""An image in parts: windows of the result of a fusion or a pansharpening, and the result put together from them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import rasterio
+from odc.geo.geobox import GeoBox
 
 from stfusion.job import Input, Job
 from stfusion.parts import Part
 from stfusion.raster.grids import Box, blocks
-from stfusion.raster.output import Content, Output
+from stfusion.raster.output import Output
 from stfusion.raster.source import Source
 from stfusion.raster.tiles import bounded_gdal
 from stfusion.run import Context
@@ -29,11 +30,14 @@ def base_of(job: Job) -> Path:
 
 
 def split(context: Context, base: Path, side: int) -> list[Part]:
-    """A part for each window of at most ``side`` rows and columns."""
-    job = context.job
-    fine = Source("Fine image", job.inputs["fine"])
+    """A part for each window of at most ``side`` rows and columns of the fine image."""
+    return windows(context.job, base, Source("Fine image", context.job.inputs["fine"]).shape, side)
+
+
+def windows(job: Job, base: Path, shape: tuple[int, int], side: int) -> list[Part]:
+    """A part for each window of at most ``side`` rows and columns of a result of this shape."""
     found = []
-    for box in blocks(fine.shape, side):
+    for box in blocks(shape, side):
         name = f"rows{box.top}_columns{box.left}"
         outputs = {output: str(base / f"{output}_{name}.tif") for output in job.outputs}
         order = replace(job, outputs=outputs, window=(box.top, box.bottom, box.left, box.right))
@@ -44,26 +48,30 @@ def split(context: Context, base: Path, side: int) -> list[Part]:
 def merge(context: Context, base: Path, parts: Sequence[Part]) -> dict[str, Any]:
     """Put the result together, and remove the parts; the outputs by name."""
     job = context.job
-    fine = Source("Fine image", job.inputs["fine"])
+    shape = max(_window(part).bottom for part in parts), max(_window(part).right for part in parts)
     with bounded_gdal(context), ExitStack() as stack:
         for name, path in job.outputs.items():
-            some = parts[0].order.outputs[name]
-            with rasterio.open(some) as dataset:
+            some = Source("Part", Input(parts[0].order.outputs[name]))  # the one at the upper left
+            with rasterio.open(some.path) as dataset:
                 tags = {key: value for key, value in dataset.tags().items() if key != "AREA_OR_POINT"}
-            content = Content.like(Source("Part", Input(some)))
-            output = stack.enter_context(Output(path, fine, tags, context.stop, content))
+            grid = GeoBox(shape, some.grid.affine, some.grid.crs)
+            output = stack.enter_context(Output(path, some, tags, context.stop, grid=grid))
             for number, part in enumerate(parts):
                 _copy(context, part, name, output)
                 context.reporter.progress(90.0 * (number + 1) / len(parts))
-            output.finish(context.threads)
+            output.finish(context.threads, optimized=job.options.get("layout", "cog") == "cog")
     shutil.rmtree(base)
     return dict(job.outputs)
 
 
 def _copy(context: Context, part: Part, name: str, output: Output) -> None:
     source = Source(part.title, Input(part.order.outputs[name]))
-    top, _, left, _ = part.order.window or (0, 0, 0, 0)
+    place = _window(part)
     for box in blocks(source.shape, _SIDE):
         context.stop.check()
         stored, _ = source.read_stored(box)
-        output.write_stored(Box(box.top + top, box.bottom + top, box.left + left, box.right + left), stored)
+        output.write_stored(box.moved(place.top, place.left), stored)
+
+
+def _window(part: Part) -> Box:
+    return Box(*(part.order.window or (0, 0, 0, 0)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from stfusion.fusion._scene import Scene, open_scene, window_of
+from stfusion.fusion._scene import Scene, open_scene
 from stfusion.networks._checkpoint import Checkpoint
 from stfusion.networks._inputs import FusionReader
 from stfusion.networks._network import FusionNetwork
@@ -14,7 +14,7 @@ from stfusion.networks._scene_fit import check_bands, check_pairs, check_range, 
 from stfusion.networks._whole import checkpoint_of, drawing_of, predict
 from stfusion.raster.output import Content, Output, provenance
 from stfusion.raster.source import AlignedSource
-from stfusion.raster.tiles import bounded_gdal
+from stfusion.raster.tiles import bounded_gdal, window_of
 from stfusion.run import Context
 
 #: Share of the working memory for resampled images.
@@ -34,7 +34,7 @@ def run(context: Context) -> dict[str, Any]:
         scaling = _scaling(context, checkpoint, network, scene, [*fine, *coarse])
         reader = FusionReader(scene, fine, coarse, scaling)
         tags = provenance(context, scene.target.source.date) | {"STF_CHECKPOINT": checkpoint.path.name}
-        window = window_of(context, scene)
+        window = window_of(context, scene.shape)
         with ExitStack() as files:
             outputs = {
                 name: files.enter_context(

@@ -18,7 +18,7 @@ from stfusion.pansharpening._opening import open_scene
 from stfusion.pansharpening._scene import Scene
 from stfusion.raster.grids import pixel_ratio
 from stfusion.raster.output import Content, Output, provenance
-from stfusion.raster.tiles import bounded_gdal
+from stfusion.raster.tiles import bounded_gdal, window_of
 from stfusion.run import Context
 
 #: Share of the working memory for warped images, where there are any.
@@ -50,16 +50,17 @@ def sharpen(context: Context, checkpoint: Checkpoint, begin: float = 0.0) -> dic
         reader = SharpeningReader(scene, network, scaling)
         day = scene.multispectral.date or scene.pan.date
         tags = provenance(context, day) | {"STF_CHECKPOINT": checkpoint.path.name}
+        window = window_of(context, scene.shape)
         with ExitStack() as files:
             outputs = {
-                name: files.enter_context(
-                    Output(path, scene.multispectral, tags, context.stop, _content(context, name, scene), scene.grid)
-                )
+                name: files.enter_context(Output(
+                    path, scene.multispectral, tags, context.stop, _content(context, name, scene), scene.grid, window
+                ))
                 for name, path in context.job.outputs.items() if name in ("output", "uncertainty")
             }
             drawing = drawing_of(context, network, checkpoint.card.steps, "uncertainty" in outputs)
             context.reporter.stage("Sharpening", 2, 3)
-            predict(context, network, reader, drawing, outputs, working, begin)
+            predict(context, network, reader, drawing, outputs, working, begin, window)
             context.reporter.stage("Writing the GeoTIFF", 3, 3)
             for output in outputs.values():
                 output.finish(context.threads, optimized=context.options["layout"] == "cog")

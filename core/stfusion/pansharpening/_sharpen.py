@@ -15,7 +15,7 @@ from stfusion.raster.encoding import encode_into
 from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Output, provenance
 from stfusion.raster.source import Array
-from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape
+from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape, window_of
 from stfusion.run import Context
 
 #: Shares of the working memory: for warped images, where there are any, for GDAL's own cache, and for the tiles.
@@ -58,15 +58,15 @@ def sharpen(
         content = Content.like(scene.multispectral)
         if str(context.options["output_type"]) == "float32":
             content = Content.of_numbers(scene.multispectral.names)
-        like, tags = scene.multispectral, provenance(context, day)
-        with Output(context.job.outputs["output"], like, tags, context.stop, content, scene.grid) as output:
-            _sharpen(context, scene, method, output, int(_TILE_SHARE * working))
+        like, tags, window = scene.multispectral, provenance(context, day), window_of(context, scene.shape)
+        with Output(context.job.outputs["output"], like, tags, context.stop, content, scene.grid, window) as output:
+            _sharpen(context, scene, method, window, output, int(_TILE_SHARE * working))
             context.reporter.stage("Writing the GeoTIFF", 4, 4)
             output.finish(context.threads, optimized=context.options["layout"] == "cog")
     return {"output": str(output.path), **({"date": day.isoformat()} if day is not None else {})}
 
 
-def _sharpen(context: Context, scene: Scene, method: Sharpener, output: Output, budget: int) -> None:
+def _sharpen(context: Context, scene: Scene, method: Sharpener, window: Box, output: Output, budget: int) -> None:
     context.reporter.stage("Sharpening", 3, 4)
     context.reporter.progress(STATISTICS)
     tally = Tally()
@@ -90,6 +90,6 @@ def _sharpen(context: Context, scene: Scene, method: Sharpener, output: Output, 
 
     # A tile holds what it has computed, and what is being computed of it for a strip.
     pixel_bytes = scene.bands * (_STORED + _SCRATCH) + _SCRATCH
-    tile = tile_shape(scene.shape, method.margin, pixel_bytes, budget, context.threads)
-    run_tiles(context, scene.shape, tile, 0, compute, write, (STATISTICS, _SHARPENED))
+    tile = tile_shape(window.shape, method.margin, pixel_bytes, budget, context.threads)
+    run_tiles(context, scene.shape, tile, 0, compute, write, (STATISTICS, _SHARPENED), window)
     tally.report(context.reporter, method.notes, scene.shape[0] * scene.shape[1] * scene.bands)

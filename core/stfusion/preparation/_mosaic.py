@@ -54,8 +54,7 @@ class Mosaic:
         self.grid: GeoBox = first.grid.translate_pix(whole.left, whole.top).expand(whole.shape)
         self.shape = whole.shape
         self._tiles = [
-            (Box(p.top - whole.top, p.bottom - whole.top, p.left - whole.left, p.right - whole.left), image)
-            for p, image in zip(places, images, strict=True)
+            (place.moved(-whole.top, -whole.left), image) for place, image in zip(places, images, strict=True)
         ]
 
     def check_ends(self) -> None:
@@ -75,9 +74,7 @@ class Mosaic:
         for place, image in self._tiles:
             inner = box.common(place)
             if min(inner.shape) > 0:
-                own, why = image.read(Box(
-                    inner.top - place.top, inner.bottom - place.top, inner.left - place.left, inner.right - place.left
-                ))
+                own, why = image.read(inner.moved(-place.top, -place.left))
                 within = inner.within(box)
                 taken = (codes[within] != 0) & ((why == 0) | (codes[within] == fill))
                 values[(slice(None), *within)][:, taken] = own[:, taken]

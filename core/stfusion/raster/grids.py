@@ -44,6 +44,10 @@ class Box:
             slice(self.left - outer.left, self.right - outer.left),
         )
 
+    def moved(self, rows: int, columns: int) -> Box:
+        """The window so many pixels further down and to the right."""
+        return Box(self.top + rows, self.bottom + rows, self.left + columns, self.right + columns)
+
     def common(self, other: Box) -> Box:
         """What two windows share; where they share nothing, a side of it is not positive."""
         return Box(

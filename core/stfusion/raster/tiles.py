@@ -14,7 +14,7 @@ from typing import TypeVar
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-from stfusion.errors import OutOfMemory
+from stfusion.errors import OutOfMemory, UserError
 from stfusion.raster.grids import Box
 from stfusion.run import Context
 
@@ -90,6 +90,24 @@ def bounded_gdal(context: Context, share: float = 0.1) -> Iterator[int]:
     with rasterio.Env(GDAL_CACHEMAX=int(share * working)), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield working
+
+
+def window_of(context: Context, shape: tuple[int, int]) -> Box:
+    """The part of a result of this shape that the job orders: all of it, or its window.
+
+    Raises
+    ------
+    UserError
+        The window reaches beyond it.
+    """
+    rows, columns = shape
+    window = Box(*(context.job.window or (0, rows, 0, columns)))
+    if window.bottom > rows or window.right > columns:
+        raise UserError(
+            f"The job's window ends at row {window.bottom} and column {window.right} and the result has {rows} rows "
+            f"and {columns} columns; plan the parts again."
+        )
+    return window
 
 
 def tile_shape(shape: tuple[int, int], halo: int, pixel_bytes: int, budget: int, threads: int) -> tuple[int, int]:
