@@ -169,7 +169,7 @@ def parse(plain: Mapping[str, Any], folder: Path | None = None) -> Job:
         operation=method.operation,
         method=method.id,
         inputs=_inputs(method, plain.get("inputs", {}), folder),
-        options=_options(method, plain.get("options", {})),
+        options=options_of(method, plain.get("options", {})),
         outputs=_outputs(method, plain.get("outputs", {}), folder),
         seed=_whole("seed", plain.get("seed", 0), 0),
         device=_device(plain.get("device", "auto")),
@@ -313,7 +313,14 @@ def values_of(text: object) -> tuple[int, ...]:
     return values
 
 
-def _options(method: Method, given: Mapping[str, Any]) -> dict[str, Scalar]:
+def options_of(method: Method, given: Mapping[str, Any]) -> dict[str, Scalar]:
+    """All options of a method, by default where they are not given.
+
+    Raises
+    ------
+    UserError
+        One is unknown, of another kind or out of range.
+    """
     _refuse_unknown(f"'options' of {method.title}", given, {option.id for option in method.options})
     return {option.id: _option(option, given.get(option.id, option.default)) for option in method.options}
 

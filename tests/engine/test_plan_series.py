@@ -209,7 +209,7 @@ def test_dates_can_be_listed(tmp_path):
     ("options", "words"),
     [
         ({"start": "2021-05-01", "end": "2021-04-01"}, "begins on 2021-05-01, after its end on 2021-04-01"),
-        ({"start": "2022-01-01", "end": "2022-02-01"}, "No coarse image is of 2022-01-01 to 2022-02-01"),
+        ({"start": "2022-01-01", "end": "2022-02-01"}, "No coarse image is of the dates from 2022-01-01 to 2022-02-01"),
         ({"start": "soon"}, "'First date' has 'soon'; write dates as YYYY-MM-DD"),
         ({"dates": "2021-04-20,x"}, "'Dates' has 'x'"),
         ({"least_valid": 1.0}, None),

@@ -219,6 +219,19 @@ def test_a_file_that_cannot_be_read_is_named(scene, here):
     assert f"'coarse_{DAYS[1]}.tif' is neither a known product nor a raster that can be read" in done.error
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"start": "soon"}, "'First date' has 'soon'"), ({"options": "resampling=abc"}, "is 'abc'; choose"),
+        ({"start": "2021-05-05", "end": "2021-05-01"}, "begins on 2021-05-05, after its end on 2021-05-01"),
+    ],
+)
+def test_dates_and_options_are_read_before_the_work(scene, options, sentence):
+    done = chained(scene, **options)
+    assert (done.code, sentence in done.error) == (2, True), done.said.lines
+    assert not done.said.of("stage")
+
+
 def test_another_job_in_the_same_folder_is_refused(scene, here):
     chained(scene)
     done = chained(scene, method="copy_fine")

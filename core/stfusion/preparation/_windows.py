@@ -18,6 +18,8 @@ from stfusion.raster.source import AlignedSource, Array, Source
 
 #: Windows along an axis, and the fewest pixels along an image that has as many of them; smaller ones have two.
 WINDOWS, _ENOUGH = 3, 48
+#: Memory for resampled blocks of either image: those of a window.
+_CACHE = 2**24
 #: The most pixels along a window.
 _SIDE = 48
 #: Pixels along the part in the middle of an image by which its detail is judged.
@@ -75,7 +77,8 @@ class Windows:
     def of(cls, image: Source, reference: Source, grid: GeoBox, largest: float) -> Windows:
         """The windows on a grid (:func:`comparable`), for displacements up to ``largest`` of its pixels."""
         reach = max(STEPS, round(largest * STEPS))
-        return cls(AlignedSource(image, grid, "average"), _on_lattice(reference, grid, reach), grid, reach)
+        own = AlignedSource(image, grid, "average", cache_bytes=_CACHE)
+        return cls(own, _on_lattice(reference, grid, reach), grid, reach)
 
     def boxes(self) -> Iterator[Box]:
         """The windows, square, row by row."""
@@ -134,7 +137,7 @@ def _on_lattice(reference: Source, grid: GeoBox, reach: int) -> AlignedSource:
     affine = grid.affine * Affine.scale(1 / STEPS) * Affine.translation(-reach, -reach)
     lattice = GeoBox((rows, columns), affine, grid.crs)
     coarser = min(pixel_ratio(lattice, reference.grid)) >= 1
-    return AlignedSource(reference, lattice, "average" if coarser else "cubic")
+    return AlignedSource(reference, lattice, "average" if coarser else "cubic", cache_bytes=_CACHE)
 
 
 @dataclass(frozen=True)

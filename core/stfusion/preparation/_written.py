@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from stfusion.raster.grids import Box
+from stfusion.raster.grids import LATTICE, Box
 from stfusion.raster.output import Content, Output, provenance
 from stfusion.raster.source import Array, Source
 from stfusion.raster.tiles import Tile, run_tiles, tile_shape, working_bytes
@@ -33,7 +33,9 @@ def write_image(
     """
     shape = int(grid.shape[0]), int(grid.shape[1])
     budget = int(_TILE_SHARE * working_bytes(context))
-    tile = tile_shape(shape, 0, _PIXEL_BYTES * len(like.bands), budget, context.threads)
+    sides = tile_shape(shape, 0, _PIXEL_BYTES * len(like.bands), budget, context.threads)
+    # What is resampled is made in blocks of the lattice, which tiles across them would make again.
+    tile = sides[0] - sides[0] % LATTICE or sides[0], sides[1] - sides[1] % LATTICE or sides[1]
     valid = 0
 
     def compute(part: Tile) -> Array:

@@ -29,14 +29,16 @@ def settings_of(context: Context, method: Method) -> dict[str, Scalar]:
     Raises
     ------
     UserError
-        An option is unknown, or the method lacks what is asked of it.
+        An option is unknown or out of range, or the method lacks what is asked of it.
     """
     if context.options["uncertainty"] and UNCERTAINTY not in {output.id for output in method.outputs}:
         raise UserError(f"{method.title} gives no uncertainty; switch 'Uncertainty' off, or choose another method.")
     for role in method.roles:
         if role.id in _HANDED_ON and role.required and role.id not in context.job.inputs:
             raise UserError(f"{method.title} needs '{role.title}' ({role.id}); give a file.")
-    return read_settings(str(context.options["options"]), [method], "'Options of the method'")[method.id]
+    settings = read_settings(str(context.options["options"]), [method], "'Options of the method'")[method.id]
+    job.options_of(method, settings)
+    return settings
 
 
 def parts_of(context: Context, plan: Plan, folder: Path) -> list[Part]:

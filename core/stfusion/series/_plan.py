@@ -73,17 +73,11 @@ def make_plan(context: Context) -> Plan:
     options = context.options
     method = registry.get("fuse", str(options["method"]))
     rules = _rules(method, options)
-    listed_days = [_day("Dates", text) for text in str(options["dates"]).split(",") if text.strip()]
-    start, end = (_day(title, str(options[name])) for title, name in (("First date", "start"), ("Last date", "end")))
-    if listed_days and (start or end or options["step"]):
-        raise UserError(
-            f"'Dates' lists {len(listed_days)} date(s), and 'First date', 'Last date' or 'Step' is given as well; give "
-            "the list or the range."
-        )
+    start, end, listed_days = asked_days(options)
     stacks = open_stacks(context)
     valid = stacks.valid
     days = planner.targets(
-        valid["coarse"], start, end, int(options["step"]), [day for day in listed_days if day],
+        valid["coarse"], start, end, int(options["step"]), listed_days,
         planner.alone(valid["fine"], valid["coarse"], rules),
     )
     pairs = stacks.pairs(rules)
@@ -93,6 +87,26 @@ def make_plan(context: Context) -> Plan:
         method, stacks, rules, pairs, planner.plan(days, pairs, valid["fine"], valid["coarse"], rules),
         [*stacks.remarks, *_unused(valid, pairs, rules)],
     )
+
+
+def asked_days(options: Mapping[str, Any]) -> tuple[date | None, date | None, list[date]]:
+    """The first and the last date to predict, where given, and the list of dates.
+
+    Raises
+    ------
+    UserError
+        A date cannot be read, the range ends before it begins, or there are both a range and a list.
+    """
+    start, end = (_day(title, str(options[name])) for title, name in (("First date", "start"), ("Last date", "end")))
+    listed_days = [day for text in str(options["dates"]).split(",") if (day := _day("Dates", text))]
+    if start and end and start > end:
+        raise UserError(f"The series begins on {start}, after its end on {end}; change 'First date' or 'Last date'.")
+    if listed_days and (start or end or options["step"]):
+        raise UserError(
+            f"'Dates' lists {len(listed_days)} date(s), and 'First date', 'Last date' or 'Step' is given as well; give "
+            "the list or the range."
+        )
+    return start, end, listed_days
 
 
 def _day(title: str, text: str) -> date | None:

@@ -85,18 +85,17 @@ def targets(
     Raises
     ------
     UserError
-        The range ends before it begins, or has no coarse image.
+        The range has no coarse image.
     """
     if listed:
         return sorted(set(listed))
     known = sorted(days)
     first, last = start or known[0], end or known[-1]
     inside = [day for day in known if first <= day <= last]
-    if first > last:
-        raise UserError(f"The series begins on {first}, after its end on {last}; change 'First date' or 'Last date'.")
     if not inside:
+        asked = " ".join(f"{word} {day}" for word, day in (("from", start), ("to", end)) if day)
         raise UserError(
-            f"No coarse image is of {first} to {last}: they are of {known[0]} to {known[-1]}; change 'First date' and "
+            f"No coarse image is of the dates {asked}: they are of {known[0]} to {known[-1]}; change 'First date' and "
             "'Last date', or add coarse images."
         )
     if not step:

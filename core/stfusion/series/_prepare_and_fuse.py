@@ -19,6 +19,7 @@ from stfusion.run import Context
 from stfusion.series._fuse_series import claim
 from stfusion.series._indices import INDICES
 from stfusion.series._orders import settings_of
+from stfusion.series._plan import asked_days
 from stfusion.series._shared import FUSING, PLANNING, WHICH_METHOD
 from stfusion.series._spectral_index import bands_for
 from stfusion.series._stacks import bad_dates
@@ -75,6 +76,7 @@ def prepare(context: Context, steps: Steps) -> dict[str, Any]:
     given = {sensor: _given(context, sensor) for sensor in ("fine", "coarse")}
     # Seen before hours are spent on images.
     settings_of(context, registry.get("fuse", str(context.options["method"])))
+    asked_days(context.options)
     _check_area(context)
     claim(context, steps.folder)
     fine = _on_one_grid(context, steps, _imported(context, steps, "fine", given["fine"], _area(context)))
