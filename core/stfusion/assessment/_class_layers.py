@@ -14,8 +14,9 @@ from stfusion.assessment._confusion import Floats, number_names, read_codes
 from stfusion.classification._legend import Legend, read_legend, read_pairs
 from stfusion.errors import UserError
 from stfusion.raster.grids import Box
-from stfusion.raster.source import AlignedSource, Source, align, resampling_note
+from stfusion.raster.source import AlignedSource, Source, align
 from stfusion.raster.vector import Areas, VectorLayer, read_vector
+from stfusion.raster.views import resampling_note
 from stfusion.run import Context
 
 Indices = NDArray[np.int64]

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.raster.grids import Box
-from stfusion.raster.source import AlignedSource, Source, align, resampling_note
+from stfusion.raster.source import AlignedSource, Source, align
 from stfusion.raster.statistics import part_shape
+from stfusion.raster.views import resampling_note
 from stfusion.run import Context
 
 Floats = npt.NDArray[np.float64]

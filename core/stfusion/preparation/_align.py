@@ -18,8 +18,9 @@ from stfusion.preparation._stack import names_for, nearest, opened, spread
 from stfusion.preparation._windows import Measured, measure
 from stfusion.preparation._written import write_image
 from stfusion.raster.grids import covered, pixel_ratio, same_pixels
-from stfusion.raster.source import AlignedSource, Source, align, relocated, resampling_note
+from stfusion.raster.source import AlignedSource, Source, align
 from stfusion.raster.tiles import bounded_gdal, working_bytes
+from stfusion.raster.views import relocated, resampling_note
 from stfusion.run import Context
 
 #: Shares of the working memory for GDAL's cache and for resampled blocks.

@@ -18,9 +18,10 @@ from stfusion.preparation._shift import STEPS, Part, displacement
 from stfusion.preparation._stack import spread
 from stfusion.preparation._windows import Windows, comparable
 from stfusion.raster.grids import pixel_ratio
-from stfusion.raster.source import Array, Source, align, relocated
+from stfusion.raster.source import Array, Source, align
 from stfusion.raster.stack import opened
 from stfusion.raster.tiles import bounded_gdal
+from stfusion.raster.views import relocated
 from stfusion.run import Context
 
 #: Share of the working memory for GDAL's cache.

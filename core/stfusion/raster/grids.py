@@ -124,3 +124,10 @@ def same_extent(one: GeoBox, other: GeoBox) -> bool:
 def _corners(grid: GeoBox) -> tuple[tuple[int, int], ...]:
     rows, columns = grid.shape
     return (0, 0), (columns, 0), (0, rows), (columns, rows)
+
+
+def thinned(grid: GeoBox, side: int, box: Box | None) -> tuple[Box, GeoBox]:
+    """A window of a grid, or all of it, and the grid that is left when it is thinned to at most ``side`` pixels."""
+    box = box or Box(0, int(grid.shape[0]), 0, int(grid.shape[1]))
+    part = grid[box.top : box.bottom, box.left : box.right]
+    return box, part.zoom_to((min(box.shape[0], side), min(box.shape[1], side)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from copy import copy
 from datetime import date
 from functools import cached_property
 from pathlib import PurePath
@@ -23,7 +22,7 @@ from rasterio.warp import reproject
 from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.raster.dates import find_date
-from stfusion.raster.grids import LATTICE, Box, covered, pixel_ratio, place_in, same_extent
+from stfusion.raster.grids import LATTICE, Box, covered, pixel_ratio, place_in, same_extent, thinned
 
 Array = npt.NDArray[np.float32]
 
@@ -148,7 +147,7 @@ class Source:
 
         Overviews are read where the file has some. The user's mask is applied.
         """
-        box, grid = _thin_grid(self.grid, side, box)
+        box, grid = thinned(self.grid, side, box)
         shape = (len(self.bands), *grid.shape)
         stored, outside = self._raw(window=box.window, out_shape=shape)
         values = self._physical(stored, self._invalid(stored, outside))
@@ -294,7 +293,7 @@ class AlignedSource:
         """A window, or all, of what lies on the grid, thinned as :meth:`Source.thinned` does, by nearest neighbour."""
         if self.same_grid:
             return self.source.thinned(side, box)[0]
-        grid = _thin_grid(self.grid, side, box)[1]
+        grid = thinned(self.grid, side, box)[1]
         values = np.full((len(self.source.bands), *grid.shape), self.fill, np.float32)
         rows, columns = compute_reproject_roi(self.source.grid, grid, padding=1).roi_src
         own = Box(rows.start, rows.stop, columns.start, columns.stop)
@@ -366,13 +365,6 @@ def masked(mask: Array, clear: Sequence[int]) -> npt.NDArray[np.bool_]:
     return np.isin(mask, clear, invert=True)
 
 
-def _thin_grid(grid: GeoBox, side: int, box: Box | None) -> tuple[Box, GeoBox]:
-    """A window of a grid, or all of it, and the grid that is left when it is thinned to at most ``side`` pixels."""
-    box = box or Box(0, int(grid.shape[0]), 0, int(grid.shape[1]))
-    part = grid[box.top : box.bottom, box.left : box.right]
-    return box, part.zoom_to((min(box.shape[0], side), min(box.shape[1], side)))
-
-
 def align(source: Source, onto: Source, resampling: str, cache_bytes: int = 2**26) -> AlignedSource:
     """The source on the grid of another one.
 
@@ -394,14 +386,6 @@ def align(source: Source, onto: Source, resampling: str, cache_bytes: int = 2**2
     return image
 
 
-def resampling_note(source: Source, onto: Source, resampling: str) -> str:
-    """A sentence on how a source is brought onto the grid of another one."""
-    how = "nearest neighbour" if resampling == "nearest" else resampling
-    other = "" if source.grid.crs == onto.grid.crs else f" from {source.crs_name} to {onto.crs_name}"
-    sizes = " and ".join(f"{columns} x {rows}" for rows, columns in (source.shape, onto.shape))
-    return f"{source} is resampled by {how}{other} to the grid of {onto} (their pixels: {sizes})."
-
-
 def _refuse_without_crs(source: Source, onto: Source) -> NoReturn:
     if source.grid.crs is None and onto.grid.crs is None:
         raise UserError(
@@ -413,29 +397,6 @@ def _refuse_without_crs(source: Source, onto: Source) -> NoReturn:
     raise UserError(
         f"{without} has no coordinate system and {other} has {other.crs_name}; assign a projection to the first."
     )
-
-
-def with_bands(source: Source, numbers: Sequence[int]) -> Source:
-    """The same source with some of its bands, counted from 1 among those it has, in this order.
-
-    A pixel is then valid where it is in these bands.
-    """
-    places = [number - 1 for number in numbers]
-    found = copy(source)
-    found.__dict__.pop("sample", None)
-    found.bands = tuple(source.bands[place] for place in places)
-    found.scales, found.offsets = source.scales[places], source.offsets[places]
-    found.names = [source.names[place] for place in places]
-    return found
-
-
-def relocated(source: Source, grid: GeoBox) -> Source:
-    """The same source, whose pixels lie elsewhere: on a grid with as many rows and columns."""
-    if tuple(grid.shape) != source.shape:
-        raise ValueError(f"A grid of {tuple(grid.shape)} pixels has no place for {source.shape}.")
-    found = copy(source)
-    found.grid = grid
-    return found
 
 
 def _open(title: str, path: str) -> Any:

@@ -18,9 +18,10 @@ from stfusion.job import Input
 from stfusion.preparation._stack import names_for
 from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Encoding, Output, provenance
-from stfusion.raster.source import AlignedSource, Array, Source, align, resampling_note
+from stfusion.raster.source import AlignedSource, Array, Source, align
 from stfusion.raster.stack import dated, listed, with_masks
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape, working_bytes
+from stfusion.raster.views import resampling_note
 from stfusion.run import Context
 from stfusion.series import _seam
 from stfusion.series._seam import CELL, Cells, Line, Moments, Sums

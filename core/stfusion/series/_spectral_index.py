@@ -14,8 +14,9 @@ from stfusion.fusion._scene import reflectance_unit
 from stfusion.preparation._stack import names_for, opened
 from stfusion.raster.grids import Box
 from stfusion.raster.output import Content, Output, provenance
-from stfusion.raster.source import Array, Source, with_bands
+from stfusion.raster.source import Array, Source
 from stfusion.raster.tiles import Tile, bounded_gdal, run_tiles, tile_shape, working_bytes
+from stfusion.raster.views import with_bands
 from stfusion.run import Context
 from stfusion.series._indices import BY_NAME, INDICES, Index, band_of, numbers_by_name, numbers_by_order
 
