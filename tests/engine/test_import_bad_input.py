@@ -123,6 +123,21 @@ def test_two_products_of_a_date(tmp_path):
     refused(tmp_path, sentence, folder=str(tmp_path / "in"))
 
 
+def test_a_product_that_is_there_twice(tmp_path):
+    made.landsat(tmp_path / "in" / made.LANDSAT)
+    made.tarred(tmp_path / "in" / made.LANDSAT, tmp_path / "in" / "a.tar")
+    refused(
+        tmp_path, f"{made.LANDSAT}' is there twice, as '.*{made.LANDSAT}.*SR_B.*.TIF' and '/vsitar/.*a.tar/.*'; leave",
+        folder=str(tmp_path / "in"),
+    )
+
+
+def test_pages_that_were_saved_as_downloads(tmp_path):
+    for name in ("a.tar", "a.zip", f"{made.VIIRS}.h5"):
+        (tmp_path / name).write_text("<html>Please log in</html>" * 50)
+        refused(tmp_path, rf"'{name}'[^\n]*, as if its download had broken off", products=[str(tmp_path / name)])
+
+
 def test_hdf4_needs_qgis(tmp_path):
     path = tmp_path / f"{made.MODIS}.hdf"
     path.write_bytes(b"\x0e\x03\x13\x01" + bytes(64))

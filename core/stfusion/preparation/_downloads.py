@@ -153,8 +153,8 @@ def _of_archive(path: Path) -> Downloads:
         ) from error
     except (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"The archive '{path.name}' ({path.stat().st_size} bytes) cannot be read to its end ({error}), as if its "
-            "download had broken off; download it again."
+            f"The archive '{path.name}' ({path.stat().st_size} bytes) cannot be read to its end "
+            f"({str(error).splitlines()[0].rstrip(':')}), as if its download had broken off; download it again."
         ) from error
 
 

@@ -205,12 +205,18 @@ def _by_day(context: Context, products: list[Product]) -> dict[date, list[Produc
             )
         tiles = found.setdefault(day, [])
         if tiles and not are_tiles([*tiles, product]):
-            raise UserError(
-                f"{product} and {tiles[-1]} are both of {day}; leave one of them out, or import them into folders of "
-                "their own."
-            )
+            raise UserError(_of_one_day(product, tiles[-1], day))
         tiles.append(replace(product, bands=choose(product, words, float(context.options["resolution"]))))
     return {day: sorted(tiles, key=lambda tile: tile.path) for day, tiles in sorted(found.items())}
+
+
+def _of_one_day(product: Product, other: Product, day: date) -> str:
+    if str(product) == str(other):
+        places = " and ".join(f"'{each.bands[0].path}'" for each in (other, product))
+        return f"{product} is there twice, as {places}; leave one of them out."
+    return (
+        f"{product} and {other} are both of {day}; leave one of them out, or import them into folders of their own."
+    )
 
 
 def _masks(context: Context) -> _Masks:
