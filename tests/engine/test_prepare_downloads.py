@@ -12,8 +12,8 @@ from affine import Affine
 
 from downloaded import CLOUD, CLOUDY, DAYS, NOISE, OVERCAST, WINDOWS, downloads, longitudes, truth
 from in_process import InProcess
-from makers import read_raster, run_method
-from products import GRID_30
+from makers import read_raster, run_method, write_raster
+from products import GRID_30, UTM
 from stfusion import job, registry
 from stfusion.alone import Outcome
 from test_distribute import command
@@ -197,6 +197,28 @@ def test_the_index_is_made_of_what_there_is_when_a_date_fails(folder, tmp_path, 
     assert len(paths(tmp_path / "out" / "index")) == len(GOOD) - 1
     assert chained(folder, tmp_path / "out", **values).code == 0
     assert len(paths(tmp_path / "out" / "index")) == len(GOOD)
+
+
+def test_no_index_is_made_where_all_dates_fail(folder, tmp_path, here):
+    for day in GOOD:
+        here.faults[f"fused_{day}.tif"] = Outcome("It is broken; mend it.", "user")
+    values = {"area": longitudes((150, 350), (150, 330)), "index": "ndvi", "index_order": "after"}
+    done = chained(folder, tmp_path / "out", **values)
+    assert done.code == 5
+    assert done.error.startswith("7 of 7 dates failed: ")
+    assert not (tmp_path / "out" / "index").exists()
+
+
+def test_masks_whose_clear_values_are_said_are_used(folder, tmp_path, here):
+    top, left, rows, columns = WINDOWS["20200501"]
+    values = np.zeros((1, rows, columns), np.uint8)
+    values[:, :, :200], values[:, :, 300:] = 1, 4
+    mask = write_raster(tmp_path / "fmask_20200501.tif", values, GRID_30 * Affine.translation(left, top), UTM)
+    done = chained(folder, tmp_path / "out", fine_masks=[mask], clear="0,1", index="ndvi")
+    assert done.code == 0, done.said.lines
+    stored = read_raster(tmp_path / "out" / "fine" / "LC08_20200501.tif")
+    assert (stored[:, :, :300] != -9999).all()
+    assert (stored[:, :, 300:] == -9999).all()
 
 
 def test_an_index_of_bands_without_names_is_refused_with_the_remedy(folder, bands, tmp_path, here):

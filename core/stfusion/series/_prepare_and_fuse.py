@@ -128,8 +128,9 @@ def conclude(context: Context, steps: Steps, fuse: Callable[[], dict[str, Any]])
 
 
 def _index_of_series(context: Context, steps: Steps) -> None:
-    if _index_is_made("after", context):
-        order = _index(context, _written(steps, SERIES))
+    images = sorted(map(str, (steps.folder / SERIES).glob("*.tif")))
+    if images and _index_is_made("after", context):
+        order = _index(context, images)
         order["options"]["name"] = context.options["index"]
         steps.run("index", order)
 
