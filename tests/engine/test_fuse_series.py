@@ -287,6 +287,7 @@ def test_a_full_disk_is_said_for_every_date_and_leaves_nothing(tmp_path, images,
     assert done.code == 5
     assert "5 of 5 dates failed: 2021-04-20 (The output" in done.error
     assert "0 MB free" in done.error
+    assert done.error.endswith("; as well as 2021-04-26, 2021-04-28; mend this and run it again.")
     assert not unfinished(tmp_path)
     assert not list((tmp_path / "out").glob("*.tif"))
 

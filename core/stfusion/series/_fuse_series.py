@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from stfusion.series._products import Entry, entries_of, read_json, thinned, wri
 _FREE = {"memory_mb", "threads", "device", "outputs"}
 #: Progress, in per cent, when the plan is made and the dates are fused.
 _PLANNED, _FUSED = 2.0, 95.0
+#: Dates that failed whose reasons are told at the end.
+_TOLD = 3
 #: Images that the report shows at most, and their rows and columns.
 _PICTURES, _SIDE = 12, 300
 
@@ -140,15 +143,21 @@ def conclude(
     }
     if check is not None:
         context.reporter.log(_check.verdict(check))
-    failed = [f"{e.day} ({e.record.error.rstrip('.')})" for e in entries if e.record and e.record.error]
+    failed = {entry.day: entry.record.error.rstrip(".") for entry in entries if entry.record and entry.record.error}
     if failed:
-        more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
-        raise Incomplete(
-            f"{len(failed)} of {len(parts)} dates failed: {'; '.join(failed[:3])}{more}; the others are in '{folder}': "
-            "run it again to try these alone.",
-            result,
-        )
+        raise Incomplete(_failure(failed, len(parts), folder), result)
     return result
+
+
+def _failure(failed: Mapping[date, str], parts: int, folder: Path) -> str:
+    """Which dates failed and why, and what to do; of many the first ones with their reasons."""
+    few = [f"{day} ({reason})" for day, reason in list(failed.items())[:_TOLD]]
+    rest = f"; as well as {', '.join(map(str, list(failed)[_TOLD:]))}" if len(failed) > _TOLD else ""
+    what = (
+        f"the others are in '{folder}': run it again to try these alone" if len(failed) < parts
+        else "mend this and run it again"
+    )
+    return f"{len(failed)} of {parts} dates failed: {'; '.join(few)}{rest}; {what}."
 
 
 def _write_report(
