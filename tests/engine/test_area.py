@@ -112,10 +112,12 @@ def imported(scene: Path, out: str, **values):
     return run_method("import_products", **given)
 
 
-def test_a_part_is_imported_as_the_whole_has_it(scene):
-    assert imported(scene, "whole", masks_output=str(scene / "masks")).code == 0
+@pytest.mark.parametrize("dilation", [0, 4])
+def test_a_part_is_imported_as_the_whole_has_it(scene, dilation):
+    assert imported(scene, "whole", masks_output=str(scene / "masks"), dilation=dilation).code == 0
     done = imported(
-        scene, "part", area=f"{extent((5, 12), (8, 20), GRID_30)} [{UTM}]", masks_output=str(scene / "part_masks")
+        scene, "part", area=f"{extent((5, 12), (8, 20), GRID_30)} [{UTM}]", masks_output=str(scene / "part_masks"),
+        dilation=dilation,
     )
     assert done.code == 0, done.said.lines
     (whole,), (part,) = (sorted((scene / name).glob("*.tif")) for name in ("whole", "part"))
@@ -126,7 +128,13 @@ def test_a_part_is_imported_as_the_whole_has_it(scene):
     with rasterio.open(part) as dataset:
         assert dataset.transform == GRID_30 * Affine.translation(8, 5)
     (entry,) = json.loads((scene / "part" / "index.json").read_text(encoding="utf-8"))
-    assert entry["masked"] == 6 / (7 * 12)
+    assert entry["masked"] == np.count_nonzero(read_raster(masks[1]) > 1) / (7 * 12)
+
+
+def test_a_cloud_beside_the_area_reaches_into_it_as_far_as_the_dilation(scene):
+    assert imported(scene, "part", area=extent((6, 9), (13, 20), GRID_30), dilation=3).code == 0
+    (part,) = (scene / "part").glob("*.tif")
+    assert np.array_equal(read_raster(part)[0, 1] == -9999, [True, True, False, False, False, False, False])
 
 
 def test_a_margin_is_added_as_far_as_the_image_goes(scene):

@@ -243,7 +243,7 @@ def _reader(context: Context, image: Source, grid: GeoBox, fitted: _Fitted) -> C
     left, top = (round(each) for each in ~image.grid.affine * (grid.affine.c, grid.affine.f))
 
     def read(box: Box) -> Array:
-        values = image.read(Box(box.top + top, box.bottom + top, box.left + left, box.right + left))
+        values = image.read(box.moved(top, left))
         values = _converted(context, values)
         return np.stack([adjust(band) for adjust, band in zip(fitted.bands, values, strict=True)])
 

@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 import rasterio
-from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
 from scipy.ndimage import distance_transform_edt
 
@@ -59,20 +58,23 @@ class ProductImage:
         self.like = next(
             source for source in sources if abs(source.grid.affine.a * source.grid.affine.e) <= finest * 1.0001
         )
-        self.grid = self.like.grid if area is None else _part(self.like, area, margin)
+        whole = Box(0, self.like.shape[0], 0, self.like.shape[1])
+        self._part = whole if area is None else area.window(self.like).grown(margin, self.like.shape)
+        self.grid = self.like.grid[self._part.top : self._part.bottom, self._part.left : self._part.right]
         quality = [
             each for each in product.quality if each.band is None or any(each.band in band.ids for band in bands)
         ]
         room = cache_bytes // (len(sources) + len(quality))
-        self._images = [self._aligned(source, self._resampling(source), room) for source in sources]
+        self._images = [align(source, self.like, self._resampling(source), room) for source in sources]
         flags = [opened(product, Band(each.path, None, nodata=np.nan)) for each in quality]
         self._quality = [
-            (self._aligned(source, "nearest", room), each.fields) for source, each in zip(flags, quality, strict=True)
+            (align(source, self.like, "nearest", room), each.fields)
+            for source, each in zip(flags, quality, strict=True)
         ]
         if wanted and product.lacks:
             raise UserError(f"{product} lacks {product.lacks}, which tells clouds; download it again, or mask 'none'.")
         self._wanted = wanted
-        self._mask = None if mask is None else AlignedSource(mask, self.grid, "nearest", fill=float(mask.clear[0]))
+        self._mask = mask
         if mask is not None and mask.grid != self.like.grid:
             raise UserError(
                 f"{mask} ({_size(mask.shape)}, {mask.crs_name}) does not have the grid of {product} "
@@ -89,10 +91,6 @@ class ProductImage:
         """
         for image in (*self._images, *(image for image, _ in self._quality)):
             image.source.check_end()
-
-    def _aligned(self, source: Source, resampling: str, room: int) -> AlignedSource:
-        align(source, self.like, resampling)  # refuses what lies elsewhere
-        return AlignedSource(source, self.grid, resampling, cache_bytes=room)
 
     def _resampling(self, source: Source) -> str:
         coarser = abs(source.grid.affine.a) > abs(self.grid.affine.a)
@@ -135,7 +133,9 @@ class ProductImage:
         UserError
             The files end before the window does.
         """
-        outer = box.grown(self.dilation, self.shape)
+        # What is masked outside the part reaches into it.
+        box = box.moved(self._part.top, self._part.left)
+        outer = box.grown(self.dilation, self.like.shape)
         values = np.concatenate([self._valid(image, band, box) for image, band in self._pairs()])
         found = self._codes(outer)
         inside = found[box.within(outer)]
@@ -164,7 +164,7 @@ class ProductImage:
         if self._quality:
             found = codes([(image.read(box)[0], fields) for image, fields in self._quality], self._wanted)
         if self._mask is not None:
-            found[masked(self._mask.read(box)[0], self._mask.source.clear) & (found == 0)] = LAYER
+            found[masked(self._mask.read(box)[0], self._mask.clear) & (found == 0)] = LAYER
         return found
 
 
@@ -189,12 +189,6 @@ def opened(product: Product, band: Band) -> Source:
     if band.offset is not None:
         source.offsets = np.array([band.offset])
     return source
-
-
-def _part(image: Source, area: Area, margin: int) -> GeoBox:
-    """The part of an image's grid that an area touches, with a margin."""
-    box = area.window(image).grown(margin, image.shape)
-    return image.grid[box.top : box.bottom, box.left : box.right]
 
 
 def _size(shape: tuple[int, int]) -> str:

@@ -281,7 +281,7 @@ class AlignedSource:
 
     def _window(self, box: Box, place: Box) -> Array:
         """A window that is one of the source, or reaches beyond it."""
-        wanted = Box(box.top + place.top, box.bottom + place.top, box.left + place.left, box.right + place.left)
+        wanted = box.moved(place.top, place.left)
         inside = wanted.common(Box(0, self.source.shape[0], 0, self.source.shape[1]))
         values = np.full((len(self.source.bands), *box.shape), self.fill, np.float32)
         if min(inside.shape) > 0:

@@ -146,6 +146,6 @@ def _aligned(sensor: str, image: Input, reference: Source) -> AlignedSource:
         raise UserError(
             f"{reference} and {source} have different grids ({reference.shape[1]} x {reference.shape[0]} pixels, "
             f"{reference.crs_name}, and {source.shape[1]} x {source.shape[0]} pixels, {source.crs_name}); bring the "
-            "fine images to one grid first, or leave one out."
+            "fine images to one grid with 'Align images' ('common' for 'Grid'), or leave one out."
         )
     return align(source, reference, "nearest")

@@ -191,7 +191,7 @@ def _read_fine(spot: Spot, day: date, margin: int) -> Array:
 
 
 def _moved(box: Box, rows: int, columns: int) -> Box:
-    return Box(box.top + rows, box.bottom + rows, box.left + columns, box.right + columns)
+    return box.moved(rows, columns)
 
 
 def _filled(image: Array) -> Array:

@@ -147,7 +147,7 @@ class ReducedScene(SharpeningSource):
 
     def read(self, item: int, box: Box) -> Images:
         """The images of a patch, reduced when they are read."""
-        own = Box(box.top + self._top, box.bottom + self._top, box.left + self._left, box.right + self._left)
+        own = box.moved(self._top, self._left)
         low = self._scene.low
         multispectral, expanded = degraded(low.read, own, low.shape, self._gains, self.ratio, self.grid)
         reduced = [guide.reduce_pan(own, self._pan_gain) for guide in self._scene.guides]
