@@ -181,6 +181,7 @@ class PixelSeriesDock(QgsDockWidget):
         layout.addWidget(self.plot)
         self.setWidget(content)
         self.closed.connect(self.put_away)
+        canvas.destinationCrsChanged.connect(self._follow)
 
     def read(self, place: QgsPointXY | None) -> None:
         """Show the values at a place of the canvas; what is being read for another one is given up."""
@@ -231,6 +232,17 @@ class PixelSeriesDock(QgsDockWidget):
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
+
+    def _follow(self) -> None:
+        """The place stays where it is on the ground when the map gets another coordinate system."""
+        if self._place is not None:
+            crs = self._canvas.mapSettings().destinationCrs()
+            self._place, self._crs = _moved(self._place, self._crs, crs), crs
+            if self._place is None:
+                self.put_away()
+                self.export.setEnabled(False)
+            elif self._marker is not None:
+                self._mark(self._place)
 
     def _mark(self, place: QgsPointXY) -> None:
         if self._marker is None:

@@ -133,6 +133,48 @@ def test_canvas_has_another_coordinate_system(dock):
     assert read(dock, there.transform(at(5, 6)))["fused"] == [46.0, 1046.0, 2046.0]
 
 
+def test_the_map_gets_another_coordinate_system_after_the_click(dock, tmp_path):
+    """The place stays on the ground, in what is read for another band and in what is exported."""
+    read(dock, at(5, 6))
+    dock._canvas.setDestinationCrs(QgsCoordinateReferenceSystem("EPSG:4326"))
+    assert dock._marker.center().x() == pytest.approx(dock._place.x())
+    dock.band.setCurrentIndex(1)
+    assert read(dock, dock._place)["fused"] == [110.0, 1110.0, 2110.0]
+    dock.write(tmp_path / "place.csv")
+    row = (tmp_path / "place.csv").read_text(encoding="utf-8").splitlines()[1].split(",")
+    assert row[4] == "EPSG:4326"
+    assert -180 < float(row[2]) < -100
+
+
+def test_stacks_of_different_coordinate_systems(dock, project, tmp_path):
+    """A geographic stack beside the projected ones: each is read at its own coordinates of the place, scaled."""
+    from osgeo import gdal
+
+    from stf_qgis_plugin.layers.result import set_day
+
+    path = str(tmp_path / "degrees.tif")
+    source = write(tmp_path / "metres.tif", np.arange(64, dtype=np.int16).reshape(1, 8, 8), PIXEL)
+    made = gdal.Warp(path, source, dstSRS="EPSG:4326", resampleAlg="near", width=64, height=64)
+    made.GetRasterBand(1).SetScale(0.5)
+    made = None
+    layer = QgsRasterLayer(path, "degrees")
+    set_day(layer, DAYS[0])
+    project.addMapLayer(layer, False)
+    project.layerTreeRoot().addGroup("degrees").addLayer(layer)
+    found = read(dock, at(5, 6))
+    assert found["degrees"] == [23.0]
+    assert found["fused"] == [46.0, 1046.0, 2046.0]
+
+
+def test_a_layer_is_removed_while_the_dock_is_open(dock, project):
+    read(dock, at(5, 6))
+    project.removeMapLayer(project.mapLayersByName("fused1")[0])
+    assert dock.plot.lines[0].values == [46.0, 1046.0, 2046.0]
+    dock.band.activated.emit(0)
+    assert wait_until(lambda: QCoreApplication.processEvents() or dock._reading is None)
+    assert dock.plot.lines[0].values == [46.0, 2046.0]
+
+
 def test_the_last_click_counts(dock):
     dock.read(at(0, 0))
     dock.read(at(1, 1))
