@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.shutil import copy as copy_raster
 
 from in_process import InProcess
 from makers import FINE, run_method, write_raster
@@ -182,6 +184,20 @@ def test_downloads_are_imported(scene, here):
     assert (out / "fine" / "index.json").is_file()
     assert not (out / "coarse").exists()
     assert any(text.startswith("Import products (fine): ") for text in done.said.of("log"))
+
+
+def test_images_with_headers_are_in_order(scene, here):
+    folder = scene / "envi"
+    folder.mkdir()
+    for path in (scene / "fine").glob("*.tif"):
+        copy_raster(path, folder / path.stem, driver="ENVI")
+    files = sorted(map(str, folder.iterdir()))
+    assert any(file.endswith(".hdr") for file in files)
+    for given in ({"fine_folder": None, "fine": files}, {"fine_folder": str(folder)}):
+        done = chained(scene, **given)
+        assert done.code == 0, done.said.lines
+        assert "The fine images are 2 dated raster files in order, and not imported." in done.said.of("log")
+        rmtree(scene.parent / "out")
 
 
 def test_masks_are_used(scene, here):

@@ -14,7 +14,7 @@ from stfusion.preparation._downloads import is_archive
 from stfusion.raster.area import Area
 from stfusion.raster.grids import same_pixels
 from stfusion.raster.source import Source
-from stfusion.raster.stack import RASTERS, STACK, files_of, listed
+from stfusion.raster.stack import SIDECARS, files_of, is_raster, listed
 from stfusion.run import Context
 from stfusion.series._fuse_series import claim
 from stfusion.series._indices import INDICES
@@ -231,11 +231,12 @@ def _in_order(paths: Sequence[str]) -> list[str]:
     """The raster files of some paths, if there is nothing but one for each date; none otherwise."""
     found: list[str] = []
     for path in paths:
-        for file in sorted(Path(path).rglob("*")) if Path(path).is_dir() else [Path(path)]:
+        folder = Path(path).is_dir()
+        for file in sorted(Path(path).rglob("*")) if folder else [Path(path)]:
             name = file.name.lower()
             if is_archive(file) or name.endswith(_PRODUCTS):
                 return []
-            if name.endswith(RASTERS) and file.name != STACK:
+            if is_raster(file) or not (folder or name.endswith(SIDECARS)):
                 found.append(path if str(file) == str(Path(path)) else str(file))
     try:
         days = {Source("Image", Input(path)).date for path in found}
