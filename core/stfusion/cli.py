@@ -6,6 +6,7 @@ import argparse
 import gc
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Threads of torch that wait for each other sleep: beside other programs, those that spin take ten times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
         code: int = options.action(options)
         sys.stdout.flush()
@@ -40,6 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     return code
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with lists that begin with a negative number joined to their flag: such a word is no flag."""
+    found: list[str] = []
+    for word in arguments:
+        if found and re.match(r"-[\d.]+,", word) and re.fullmatch(r"--[\w-]+", found[-1]):
+            found[-1] += f"={word}"
+        else:
+            found.append(word)
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:

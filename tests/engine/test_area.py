@@ -13,6 +13,7 @@ from rasterio.warp import transform_bounds
 
 from makers import FINE, read_raster, run_method, write_raster
 from products import GRID_30, MODIS, SIZE, UTM, hls, landsat, modis_fields
+from stfusion.cli import main
 from stfusion.errors import UserError
 from stfusion.job import Input
 from stfusion.raster.area import Area
@@ -170,6 +171,14 @@ def test_an_area_without_images_is_refused_with_both_extents(scene):
     assert done.error == (
         "No image lies in the area: Landsat 8 level 2 'LC08_L2SP_044033_20201002_20201007_02_T1', file "
         "'LC08_L2SP_044033_20201002_20201007_02_T1_SR_B1.TIF' is of 600000 to 600720 in x and 4199280 to 4200000 in y "
-        "(EPSG:32610), where the area is 0 to 100 in x and 200 to 300 in y; give another area, or other images."
+        "(EPSG:32610), where the area is 0 to 100 in x and 200 to 300 in y in the same coordinate system, since it "
+        "names none; give another area, or other images."
     )
     assert not (scene / "part").exists()
+
+
+@pytest.mark.parametrize("flag", [["--area", "-122.5,-121,37,38.5"], ["--area=-122.5,-121,37,38.5"]])
+def test_an_area_in_the_west_is_no_flag_on_the_command_line(scene, flag):
+    words = ["prepare", "import_products", "--folder", str(scene / "in"), *flag, "--out", str(scene / "out")]
+    assert main([*words, "--export-job", str(scene / "job.json")]) == 0
+    assert json.loads((scene / "job.json").read_text(encoding="utf-8"))["options"]["area"] == "-122.5,-121,37,38.5"

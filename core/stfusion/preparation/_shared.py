@@ -17,8 +17,8 @@ RESAMPLING = Option(
 AREA = Option(
     "area", "extent", "Area", "",
     "Extent that the work is limited to: west,east,south,north, and the coordinate system in brackets where it is not "
-    "that of the images, such as 600000,630000,4190000,4200000 [EPSG:32610]; when west is below 0, write "
-    "--area=-122.5,... on the command line. All pixels that it touches count. When empty, all there is.",
+    "that of the images, such as 600000,630000,4190000,4200000 [EPSG:32610]. All pixels that it touches count. When "
+    "empty, all there is.",
     advanced=False,
 )
 

@@ -76,7 +76,8 @@ class Area:
     def outside(self, image: Source) -> str:
         """That an image lies elsewhere, with both extents."""
         own, there = _in_words(self._within(image)), _in_words(tuple(image.grid.boundingbox))
-        return f"{image} is of {there} ({image.crs_name}), where the area is {own}"
+        bare = " in the same coordinate system, since it names none" if self.crs is None else ""
+        return f"{image} is of {there} ({image.crs_name}), where the area is {own}{bare}"
 
     def _within(self, image: Source) -> tuple[float, float, float, float]:
         """West, south, east and north in the coordinate system of an image."""
