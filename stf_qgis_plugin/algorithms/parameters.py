@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from qgis.core import (
@@ -214,6 +215,15 @@ _MAKERS: dict[str, Callable[[Declaration], QgsProcessingParameterDefinition]] = 
 }
 
 
+def _absolute(value: Any, kind: str) -> Any:
+    """Paths from the root, since the engine works in another folder; what is no local file stays as it is."""
+    if kind == "files":
+        return [_absolute(path, "file") for path in value]
+    if kind.endswith("_out") or (kind in ("file", "folder") and Path(value).exists()):
+        return str(Path(value).absolute())
+    return value
+
+
 class Given:
     """What the user gave to an algorithm: typed values of its parameters, or None where nothing was given."""
 
@@ -248,7 +258,7 @@ class Given:
             return value.date().toString(Qt.DateFormat.ISODate)
         if declared.kind == "field":
             return value[0]
-        return value
+        return _absolute(value, declared.kind)
 
     def _extent(self, name: str) -> str:
         """An extent as QGIS writes it; in longitude and latitude where its own coordinate system has no name."""

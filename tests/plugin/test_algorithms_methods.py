@@ -292,6 +292,27 @@ def test_subdatasets_are_handed_over_as_they_are(starfm, run, jobs, values, tmp_
     assert sources.path(layer) == source
 
 
+def test_relative_paths_are_those_of_qgis(provider, run, jobs, starfm, values, tmp_path, monkeypatch):
+    """The engine works in a temporary folder, where a result would be lost."""
+    from stf_qgis_plugin.algorithms.parameters import Given
+
+    monkeypatch.chdir(tmp_path)
+    found, ok = starfm.run({**values, "OUTPUT": "here.tif"}, run.context, run.feedback)
+    assert ok, run.feedback.textLog()
+    assert jobs[0]["outputs"]["output"] == found["OUTPUT"] == str(tmp_path / "here.tif")
+    assert (tmp_path / "here.tif").is_file()
+    (tmp_path / "downloads").mkdir()
+    imports = provider.algorithm("import_products")
+    given = Given(imports, {"FOLDER": "downloads", "PRODUCTS": ["downloads", "/vsicurl/https://x/y.tar"],
+                            "OUTPUT": "out"}, run.context)
+    read = {declared.name: given.value(declared) for declared in imports._method.parameters
+            if declared.name in ("folder", "products", "output")}
+    assert read == {
+        "folder": str(tmp_path / "downloads"), "output": str(tmp_path / "out"),
+        "products": [str(tmp_path / "downloads"), "/vsicurl/https://x/y.tar"],
+    }
+
+
 def test_export_writes_the_job_and_runs_nothing(starfm, run, jobs, values, tmp_path):
     path = tmp_path / "order.json"
     results, ok = starfm.run({**values, "EXPORT_JOB": str(path)}, run.context, run.feedback)
