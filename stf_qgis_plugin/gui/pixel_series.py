@@ -13,11 +13,14 @@ from qgis.core import (
     QgsApplication,
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransform,
+    QgsCoordinateTransformContext,
     QgsCsException,
+    QgsDataProvider,
     QgsLayerTreeGroup,
     QgsLayerTreeLayer,
     QgsPointXY,
     QgsProject,
+    QgsProviderRegistry,
     QgsRasterDataProvider,
     QgsRasterLayer,
     QgsTask,
@@ -27,6 +30,7 @@ from qgis.PyQt import sip
 from qgis.PyQt.QtWidgets import QAction, QComboBox, QFileDialog, QLabel, QToolBar, QVBoxLayout, QWidget
 
 from ..layers import sources
+from ..layers.group import CLEAR, MASK
 from .plot import Line, TimePlot
 
 _HINT = (
@@ -46,12 +50,17 @@ class Stack:
 
 @dataclass(frozen=True)
 class Sample:
-    """A value to be read: a data provider of its own, and the place in its coordinates (None: it has none there)."""
+    """A value to be read: a data provider of its own, and the place in its coordinates (None: it has none there).
+
+    ``mask`` is the file of a mask (empty: none), whose values ``clear`` leave a pixel in.
+    """
 
     line: int
     day: date
     provider: QgsRasterDataProvider
     place: QgsPointXY | None
+    mask: str
+    clear: tuple[int, ...]
 
 
 def stacks_of(project: QgsProject) -> list[Stack]:
@@ -96,7 +105,7 @@ class Reading(QgsTask):
         if sample.place is None or self._band > sample.provider.bandCount():
             return None
         value, valid = sample.provider.sample(sample.place, self._band)
-        return value if valid and isfinite(value) else None
+        return value if valid and isfinite(value) and not _is_masked(sample) else None
 
     def finished(self, ok: bool) -> None:
         """Hand the lines over, in the main thread."""
@@ -108,6 +117,20 @@ class Reading(QgsTask):
         self._samples = ()
 
 
+def _is_masked(sample: Sample) -> bool:
+    """Whether the mask leaves the place out; beyond the mask nothing is, as in the engine."""
+    if not sample.mask:
+        return False
+    mask = QgsProviderRegistry.instance().createProvider("gdal", sample.mask, QgsDataProvider.ProviderOptions())
+    if mask is None or not mask.isValid():
+        return False
+    place = _moved(sample.place, sample.provider.crs(), mask.crs(), QgsCoordinateTransformContext())
+    if place is None or not mask.extent().contains(place):
+        return False
+    value, valid = mask.sample(place, 1)
+    return not valid or value not in sample.clear
+
+
 def samples_of(stacks: Sequence[Stack], place: QgsPointXY, crs: QgsCoordinateReferenceSystem) -> Iterator[Sample]:
     """What is to be read at a place that is given in a coordinate system."""
     for number, stack in enumerate(stacks):
@@ -115,14 +138,20 @@ def samples_of(stacks: Sequence[Stack], place: QgsPointXY, crs: QgsCoordinateRef
             provider = layer.dataProvider().clone()
             if not sip.ispyowned(provider):
                 sip.transferback(provider)
-            yield Sample(number, date.fromisoformat(sources.day(layer)), provider, _moved(place, crs, layer.crs()))
+            clear = tuple(map(int, str(layer.customProperty(CLEAR, "0")).split(",")))
+            yield Sample(
+                number, date.fromisoformat(sources.day(layer)), provider, _moved(place, crs, layer.crs()),
+                str(layer.customProperty(MASK, "")), clear,
+            )
 
 
 def _moved(
-    place: QgsPointXY, crs: QgsCoordinateReferenceSystem, other: QgsCoordinateReferenceSystem
+    place: QgsPointXY, crs: QgsCoordinateReferenceSystem, other: QgsCoordinateReferenceSystem,
+    context: QgsCoordinateTransformContext | None = None,
 ) -> QgsPointXY | None:
+    """A place in another coordinate system; by the project's ways, which are for the main thread, or by others."""
     try:
-        return QgsCoordinateTransform(crs, other, QgsProject.instance()).transform(place)
+        return QgsCoordinateTransform(crs, other, context or QgsProject.instance().transformContext()).transform(place)
     except QgsCsException:
         return None
 

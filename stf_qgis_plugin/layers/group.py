@@ -30,6 +30,8 @@ from .result import day_range, set_day
 
 #: The property of a group that says what it was made of.
 PLACE = "stf/place"
+#: The properties of a layer that name its mask, and the values of that which leave a pixel in.
+MASK, CLEAR = "stf/mask", "stf/clear"
 
 
 def load_on_completion(context: QgsProcessingContext, stack: Stack, renderer: QgsRasterRenderer | None = None) -> None:
@@ -128,6 +130,9 @@ def _name(stack: Stack, image: Image) -> str:
 
 def _finish(layer: QgsMapLayer, stack: Stack, image: Image, renderer: QgsRasterRenderer | None) -> None:
     layer.setName(_name(stack, image))
+    if image.mask:
+        layer.setCustomProperty(MASK, image.mask)
+        layer.setCustomProperty(CLEAR, image.clear)
     if isinstance(layer, QgsRasterLayer) and layer.isValid():
         if Path(image.path).with_suffix(".qml").is_file():
             layer.loadDefaultStyle()

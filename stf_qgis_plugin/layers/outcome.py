@@ -28,10 +28,15 @@ _SAMPLES, _SIDE, _CUT = 12, 128, 0.02
 
 @dataclass(frozen=True)
 class Image:
-    """A raster or vector file, and its date (ISO), if it has one."""
+    """A raster or vector file, its date (ISO), if it has one, and its mask, if it was used with one.
+
+    ``clear`` are the values of the mask that leave a pixel in, such as "0,1".
+    """
 
     path: str
     day: str | None = None
+    mask: str = ""
+    clear: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,12 +154,24 @@ def _series(folder: Path, inputs: bool) -> Outcome:
 
 def _inputs(given: Mapping[str, Any], folder: Path) -> Iterator[Stack]:
     for sensor in ("fine", "coarse"):
-        paths = given.get(sensor, {}).get("path", [])
-        images: list[Image] = []
-        for path in (folder / each for each in ([paths] if isinstance(paths, str) else paths)):
-            images += _folder(path).stack.images if path.is_dir() else [_dated(path)] if path.is_file() else []
+        role = given.get(f"{sensor}_masks", {})
+        masks = {image.day: image.path for image in _given(role, folder)}
+        images = [
+            replace(image, mask=masks[image.day], clear=str(role.get("clear") or "0")) if image.day in masks else image
+            for image in _given(given.get(sensor, {}), folder)
+        ]
         if images:
             yield Stack(f"{sensor.capitalize()} images", f"{folder}|{sensor}", _in_time(images))
+
+
+def _given(role: Mapping[str, Any], folder: Path) -> Iterator[Image]:
+    """The images of an input that are there: files, or those in folders."""
+    paths = role.get("path", [])
+    for path in (folder / each for each in ([paths] if isinstance(paths, str) else paths)):
+        if path.is_dir():
+            yield from _folder(path).stack.images
+        elif path.is_file():
+            yield _dated(path)
 
 
 def _folder(folder: Path) -> Outcome:

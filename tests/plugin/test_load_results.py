@@ -144,6 +144,20 @@ def test_inputs_are_loaded_as_groups_in_the_group(load, series, run):
     assert found["Coarse images"].parent() is found["maize"] or found["Coarse images"].parent().name() == "maize"
 
 
+def test_inputs_know_the_masks_that_they_were_used_with(load, series, tmp_path):
+    job = json.loads((series / "job.json").read_text(encoding="utf-8"))
+    (tmp_path / "masks").mkdir()
+    path = write(tmp_path / "masks" / "mask_20201001.tif", np.zeros((1, 8, 8), np.int16), 30.0)
+    job["inputs"]["fine_masks"] = {"path": str(tmp_path / "masks"), "clear": "0,1"}
+    (series / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    load(FOLDER=str(series), INPUTS=True)
+    layers = {name: [node.layer() for node in group.findLayers()] for name, group in groups().items()}
+    assert [(each.customProperty("stf/mask"), each.customProperty("stf/clear")) for each in layers["Fine images"]] == [
+        (path, "0,1")
+    ]
+    assert {each.customProperty("stf/mask") for each in layers["Coarse images"]} == {None}
+
+
 def test_job_beside_the_series_is_the_series_wherever_it_was_made(load, series):
     assert load(JOB=str(series / "job.json"))["COUNT"] == 8
 

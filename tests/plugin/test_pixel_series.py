@@ -166,6 +166,21 @@ def test_stacks_of_different_coordinate_systems(dock, project, tmp_path):
     assert found["fused"] == [46.0, 1046.0, 2046.0]
 
 
+def test_a_mask_of_a_layer_makes_gaps(dock, project, tmp_path):
+    """As 'Load job results' gives it to the images that a series was made of."""
+    from stf_qgis_plugin.layers.group import CLEAR, MASK
+
+    mask = np.zeros((1, 8, 8), np.int16)
+    mask[0, 5, 6], mask[0, 5, 7] = 4, 1
+    layer = project.mapLayersByName("fused1")[0]
+    layer.setCustomProperty(MASK, write(tmp_path / "mask.tif", mask, PIXEL))
+    assert read(dock, at(5, 6))["fused"] == [46.0, None, 2046.0]
+    assert read(dock, at(5, 7))["fused"] == [47.0, None, 2047.0]
+    assert read(dock, at(4, 4))["fused"] == [36.0, 1036.0, 2036.0]
+    layer.setCustomProperty(CLEAR, "0,1")
+    assert read(dock, at(5, 7))["fused"] == [47.0, 1047.0, 2047.0]
+
+
 def test_a_layer_is_removed_while_the_dock_is_open(dock, project):
     read(dock, at(5, 6))
     project.removeMapLayer(project.mapLayersByName("fused1")[0])
