@@ -227,6 +227,19 @@ def test_another_job_in_the_same_folder_is_refused(tmp_path, images, here, chang
     assert f"holds the series of another job (its {words} differs); choose another folder" in done.error
 
 
+def test_a_job_of_more_processes_is_the_same_but_not_of_another_step(tmp_path, images, here):
+    fused(tmp_path, images)
+    assert fused(tmp_path, images, processes=2).code == 0
+    done = fused(tmp_path, images, processes=2, step=3)
+    assert "holds the series of another job (its 'step' in 'options' differs)" in done.error
+
+
+def test_a_job_that_was_refused_leaves_its_folder_to_another(tmp_path, images, here):
+    assert "No date can be fused" in fused(tmp_path, images, reach=1, dates="2021-04-24").error
+    assert (tmp_path / "out" / "plan.html").is_file()
+    assert fused(tmp_path, images).code == 0
+
+
 def test_a_folder_with_something_else_is_left_alone(tmp_path, images, here):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("years")

@@ -248,6 +248,16 @@ def test_dates_and_options_are_read_before_the_work(scene, options, sentence):
     assert not done.said.of("stage")
 
 
+def test_what_is_prepared_serves_other_dates_as_long_as_nothing_is_fused(scene, here):
+    done = chained(scene, start="2021-01-01")
+    assert "The series begins on 2021-01-01, after its end on 2020-05-06" in done.error
+    aligned = {path: time for path, time in written(scene).items() if "aligned" in path}
+    assert chained(scene, start="2020-05-02").code == 0
+    assert aligned
+    assert aligned.items() <= written(scene).items()
+    assert "its 'start' in 'options' differs" in chained(scene, start="2020-05-03").error
+
+
 def test_another_job_in_the_same_folder_is_refused(scene, here):
     chained(scene)
     done = chained(scene, method="copy_fine")

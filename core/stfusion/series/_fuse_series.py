@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ from stfusion.series._plan import Plan, announce, make_plan, write_plan
 from stfusion.series._products import Entry, entries_of, read_json, thinned, write_products
 
 #: Entries of a job that may differ when a series is continued.
-_FREE = {"memory_mb", "threads", "device", "outputs"}
+_FREE = {"memory_mb", "threads", "device", "outputs", "processes"}
+#: What the folder of a job that was refused has: nothing of it is missed when another one takes its place.
+_BEFORE = {"job.json", "plan.html", "plan.csv", "plan.json", "steps"}
 #: Progress, in per cent, when the plan is made and the dates are fused.
 _PLANNED, _FUSED = 2.0, 95.0
 #: Dates that failed whose reasons are told at the end.
@@ -81,26 +83,29 @@ def prepare(context: Context, folder: Path) -> tuple[Plan, list[Part]]:
     return plan, parts
 
 
-def claim(context: Context, folder: Path) -> None:
+def claim(context: Context, folder: Path, steps: Collection[str] = ()) -> None:
     """Make the folder of a job that can be continued, or see that it is the same job that is continued.
+
+    A job that was refused before the work leaves its place to another one. ``steps`` are folders in it whose work is
+    for a job with other options as well.
 
     Raises
     ------
     UserError
         The folder holds something else, or cannot be made.
     """
-    own = json.loads(context.job.to_json())
     mark = folder / "job.json"
     if mark.is_file():
-        other = read_json(mark)
-        differing = _difference(own, other)
-        if differing:
+        differing = _difference(json.loads(context.job.to_json()), read_json(mark))
+        if not differing:
+            return
+        left = _BEFORE.union(steps if differing.endswith("'options'") else ())
+        if any(path.name not in left for path in folder.iterdir()):
             raise UserError(
                 f"'{folder}' holds the series of another job (its {differing} differs); choose another folder, or "
                 "delete this one."
             )
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"'{folder}' exists and is not an empty folder; choose a new one.")
     make_folder(folder)
     with whole_file(str(mark), context.stop) as path:
@@ -112,10 +117,10 @@ def _difference(own: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     for key in sorted((set(own) | set(other)) - _FREE):
         one, two = own.get(key), other.get(key)
         if one != two and isinstance(one, dict) and isinstance(two, dict):
-            inner = next(name for name in sorted(set(one) | set(two)) if one.get(name) != two.get(name))
-            if (key, inner) == ("options", "processes"):
+            inner = [name for name in sorted((set(one) | set(two)) - _FREE) if one.get(name) != two.get(name)]
+            if not inner:
                 continue
-            return f"'{inner}' in '{key}'"
+            return f"'{inner[0]}' in '{key}'"
         if one != two:
             return f"'{key}'"
     return ""

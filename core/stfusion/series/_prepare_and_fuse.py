@@ -78,7 +78,7 @@ def prepare(context: Context, steps: Steps) -> dict[str, Any]:
     settings_of(context, registry.get("fuse", str(context.options["method"])))
     asked_days(context.options)
     _check_area(context)
-    claim(context, steps.folder)
+    claim(context, steps.folder, set(_WEIGHTS) - {SERIES})
     fine = _on_one_grid(context, steps, _imported(context, steps, "fine", given["fine"], _area(context)))
     coarse = _imported(context, steps, "coarse", given["coarse"], _area(context, fine[0]))
     _check_bands(context, {"Fine image": fine[0], "Coarse image": coarse[0]})
