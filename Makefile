@@ -55,7 +55,7 @@ sharpened: engine ## Pansharpen a real scene by every method and write docs/pans
 	$(ENGINE) benchmarks/sharpened.py
 
 .PHONY: series
-series: engine ## Fuse the time series of a simulated and two real scenes, and write the figures and pictures of their tutorial
+series: engine ## Fuse the time series of a simulated and two real scenes, and write the figures and pictures of their pages
 	$(ENGINE) benchmarks/series.py
 
 .PHONY: package

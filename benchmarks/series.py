@@ -21,6 +21,7 @@ import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
 
 import cloudy_year
+import index_orders
 from scenes import ROOT, data_folder, execute
 from series_pictures import Course, Images, animate, chart, day_of, look_of, picture, read
 from stfusion import registry
@@ -28,8 +29,9 @@ from stfusion.errors import StfError, UserError
 
 WORK = ROOT / "build" / "series"
 PAGE = ROOT / "docs" / "tutorials" / "a-daily-series.md"
+PREPARED = ROOT / "docs" / "methods" / "prepare_and_fuse.md"
 SHIPPED = ROOT / "docs" / "images"
-SALTON, WEST_HUBEI = "stf_salton_hls_viirs", "stf_westhubei_ndvi_2015"
+SALTON, WEST_HUBEI, BOUCONNE = "stf_salton_hls_viirs", "stf_westhubei_ndvi_2015", "stf_bouconne_s2_10band"
 METHODS = ("vipstf", "fsdaf", "fit_fc", "starfm")
 #: The method of the year that is shown.
 YEAR_METHOD = "fsdaf"
@@ -204,12 +206,18 @@ def course(name: str, fine: Images, coarse: Images, series: Images) -> Course:
     )
 
 
-def insert(name: str, text: str) -> None:
-    """Put a table between its marks in the page."""
+def orders() -> None:
+    """An index before or after the fusion."""
+    files(BOUCONNE, "S2_L3A_*.tif")
+    insert("orders", index_orders.table(data_folder() / BOUCONNE, WORK / "orders"), PREPARED)
+
+
+def insert(name: str, text: str, page: Path = PAGE) -> None:
+    """Put a table between its marks in a page."""
     begin, end = (mark.format(name) for mark in MARKS)
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(f"{begin}\n")
+    before, _, rest = page.read_text(encoding="utf-8").partition(f"{begin}\n")
     after = rest.partition(f"{end}\n")[2]
-    PAGE.write_text(f"{before}{begin}\n\n{text}\n{end}\n{after}", encoding="utf-8")
+    page.write_text(f"{before}{begin}\n\n{text}\n{end}\n{after}", encoding="utf-8")
 
 
 def main() -> int:
@@ -218,7 +226,7 @@ def main() -> int:
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
     try:
-        for scene in (year, salton, west_hubei):
+        for scene in (year, salton, west_hubei, orders):
             scene()
     except StfError as error:
         print(f"Error: {error}", file=sys.stderr)

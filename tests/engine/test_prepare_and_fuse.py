@@ -248,6 +248,14 @@ def test_dates_and_options_are_read_before_the_work(scene, options, sentence):
     assert not done.said.of("stage")
 
 
+def test_dates_can_be_listed(scene, here):
+    done = chained(scene, dates="2020-05-03, 2020-05-05")
+    assert done.code == 0, done.said.lines
+    assert sorted(path.name for path in (scene.parent / "out" / "series").glob("*.tif")) == [
+        "fused_20200503.tif", "fused_20200505.tif",
+    ]
+
+
 def test_what_is_prepared_serves_other_dates_as_long_as_nothing_is_fused(scene, here):
     done = chained(scene, start="2021-01-01")
     assert "The series begins on 2021-01-01, after its end on 2020-05-06" in done.error

@@ -159,7 +159,9 @@ def _written(steps: Steps, name: str) -> list[str]:
 
 
 def _range(context: Context, coarse: Sequence[str]) -> dict[str, Scalar]:
-    """First and last date of the series: where not given those of all coarse images, the bad ones too."""
+    """First and last date of the series: where not given those of all coarse images, also bad ones; none for a list."""
+    if context.options["dates"]:
+        return {}
     days = sorted(str(Source("Coarse image", Input(path)).date) for path in coarse)
     return {name: context.options[name] or day for name, day in (("start", days[0]), ("end", days[-1]))}
 
