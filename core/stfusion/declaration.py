@@ -71,7 +71,7 @@ class Role:
     nodata value of the user's own, a "mask" has values that mean clear, a "vector" layer has a field that is chosen, a
     "file" is read as it is and has an ``extension``, "files" may be of any kind, a "folder" stands for what is in it.
     An image with ``several`` files has the bands of all of them, one after the other, unless its ``help`` says that
-    each file is an image.
+    each file is an image. One that is ``advanced`` is folded away in the form.
     """
 
     id: str
@@ -84,6 +84,7 @@ class Role:
     required: bool = True
     several: bool = False
     extension: str = ""
+    advanced: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,7 @@ class Method:
                 role.help,
                 (f"inputs.{role.id}.path",),
                 required=role.required,
+                advanced=role.advanced,
                 extension=role.extension,
             )
             if role.sensor == "vector":

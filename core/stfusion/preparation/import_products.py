@@ -54,7 +54,7 @@ METHOD = Method(
             "date_table", "Table of dates", "file", "",
             "Text file whose lines have the name of a file or product, a comma and its date, for those whose names and "
             "metadata do not tell it.",
-            required=False, extension="csv",
+            required=False, extension="csv", advanced=True,
         ),
     ),
     options=(

@@ -47,7 +47,7 @@ STACKS = (
         "date_table", "Table of dates", "file", "",
         "Text file whose lines have the name of a file, a comma and its date, for files whose names and tags do not "
         "tell it.",
-        required=False, extension="csv",
+        required=False, extension="csv", advanced=True,
     ),
 )
 
@@ -60,7 +60,7 @@ WEIGHTS = Role(
     "weights", "Weights", "file", "",
     "Checkpoint (*.safetensors) for a network; when empty, the weights that come with STF, for the networks "
     "that have some.",
-    required=False, extension="safetensors",
+    required=False, extension="safetensors", advanced=True,
 )
 
 WHICH_METHOD = Option(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from stfusion.declaration import Method, Output, Result
 from stfusion.fusion._shared import CLASS_MAP
 from stfusion.series._shared import CHECKED, DATES, FUSING, GROUP, PLANNING, STACKS, WEIGHTS, WHICH_METHOD
@@ -25,7 +27,7 @@ METHOD = Method(
     roles=(
         *STACKS,
         CHECKED,
-        CLASS_MAP,
+        replace(CLASS_MAP, advanced=True),
         WEIGHTS,
     ),
     options=(

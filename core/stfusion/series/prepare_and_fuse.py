@@ -62,7 +62,7 @@ METHOD = Method(
         _MASKS["fine_masks"],
         _MASKS["coarse_masks"],
         _MASKS["date_table"],
-        CLASS_MAP,
+        replace(CLASS_MAP, advanced=True),
         WEIGHTS,
     ),
     options=(
