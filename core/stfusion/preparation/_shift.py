@@ -259,7 +259,7 @@ def _judge(
     elif distinct < _DISTINCT:
         reason = "the best match stands out too little from what chance gives"
     elif edge:
-        reason = "the best match lies at the largest displacement that was searched"
+        reason = "the best match lies at the 'Largest displacement' that was searched; raise it"
     elif max(error) > _NEAR:
         reason = "the best match moves away when one of the windows is left out"
     elif agreement < _AGREEMENT:
