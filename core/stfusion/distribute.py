@@ -137,8 +137,13 @@ def refuse_failures(parts: Sequence[Part], records: dict[str, Record]) -> None:
     """Raise an error that names the first parts that failed."""
     failed = [f"{part.title} ({records[part.id].error.rstrip('.')})" for part in parts if records[part.id].error]
     if failed:
-        more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
-        raise UserError(f"{len(failed)} of {len(parts)} part(s) failed: {'; '.join(failed[:3])}{more}; run them again.")
+        raise UserError(f"{len(failed)} of {len(parts)} part(s) failed: {_first(failed)}; run them again.")
+
+
+def _first(words: Sequence[str]) -> str:
+    """The first three of some words, and how many more there are."""
+    more = f" and {len(words) - 3} more" if len(words) > 3 else ""
+    return "; ".join(words[:3]) + more
 
 
 def merge(context: Context) -> dict[str, Any]:
@@ -156,10 +161,9 @@ def merge(context: Context) -> dict[str, Any]:
     found = {part.id: record for part in parts if (record := records.find(part))}
     missing = [part.title for part in parts if part.id not in found]
     if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise UserError(
-            f"{len(missing)} of {len(parts)} part(s) are not done: {'; '.join(missing[:3])}{more}; run them with "
-            "--part, then merge again."
+            f"{len(missing)} of {len(parts)} part(s) are not done: {_first(missing)}; run them with --part, then merge "
+            "again."
         )
     if context.job.operation != "series":
         refuse_failures(parts, found)

@@ -22,15 +22,15 @@ AREA = Option(
     advanced=False,
 )
 
-#: Masks of the images and of the references that these are compared with.
-MASKS = (
-    Role(
-        "masks", "Masks of the images", "mask", "",
-        "Masks of the same dates as the images; pixels that are not clear are left out.", required=False, several=True,
-    ),
-    Role(
-        "reference_masks", "Masks of the references", "mask", "",
-        "Masks of the same dates as the reference images; pixels that are not clear are left out.",
+
+def masks_of(images: str, role: str) -> Role:
+    """The input of masks of some images, and its id."""
+    return Role(
+        role, f"Masks of the {images}", "mask", "",
+        f"Masks of the same dates as the {images}; pixels that are not clear are left out.",
         required=False, several=True,
-    ),
-)
+    )
+
+
+#: Masks of the images and of the references that these are compared with.
+MASKS = (masks_of("images", "masks"), masks_of("reference images", "reference_masks"))

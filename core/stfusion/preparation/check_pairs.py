@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stfusion.declaration import Method, Option, Output, Result, Role
-from stfusion.preparation._shared import GROUP
+from stfusion.preparation._shared import GROUP, masks_of
 
 METHOD = Method(
     id="check_pairs",
@@ -38,16 +38,8 @@ METHOD = Method(
             "files in it.",
             several=True,
         ),
-        Role(
-            "fine_masks", "Masks of the fine dates", "mask", "",
-            "Masks of the same dates as the fine images; pixels that are not clear are left out.",
-            required=False, several=True,
-        ),
-        Role(
-            "coarse_masks", "Masks of the coarse dates", "mask", "",
-            "Masks of the same dates as the coarse images; pixels that are not clear are left out.",
-            required=False, several=True,
-        ),
+        masks_of("fine images", "fine_masks"),
+        masks_of("coarse images", "coarse_masks"),
     ),
     options=(
         Option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stfusion.declaration import Method, Option, Output, Result, Role
 from stfusion.preparation._settings import SETTINGS
-from stfusion.preparation._shared import GROUP
+from stfusion.preparation._shared import GROUP, masks_of
 
 METHOD = Method(
     id="cut_patches",
@@ -32,16 +32,8 @@ METHOD = Method(
             "Coarse images of the same dates, on any grid. Without them the trainer simulates some.",
             required=False, several=True,
         ),
-        Role(
-            "fine_masks", "Masks of the fine images", "mask", "",
-            "Masks of the same dates as the fine images; pixels that are not clear are no data in the patches.",
-            required=False, several=True,
-        ),
-        Role(
-            "coarse_masks", "Masks of the coarse images", "mask", "",
-            "Masks of the same dates as the coarse images; pixels that are not clear are no data in the patches.",
-            required=False, several=True,
-        ),
+        masks_of("fine images", "fine_masks"),
+        masks_of("coarse images", "coarse_masks"),
         Role(
             "own_setting", "Setting of your own", "file", "",
             "JSON file with the part of the scene and the groups of dates, in place of a setting with a name.",

@@ -124,9 +124,9 @@ def _images(sensor: str) -> str:
     return f"{sensor} image".strip()
 
 
-def listed(days: Sequence[date]) -> str:
-    """Dates in words, the first few of many."""
-    few = [day.isoformat() for day in days]
+def listed(things: Iterable[object]) -> str:
+    """Dates, or what else has a name, in words: the first few of many."""
+    few = [str(thing) for thing in things]
     return ", ".join(few) if len(few) <= 6 else f"{', '.join(few[:5])} and {len(few) - 5} more"
 
 

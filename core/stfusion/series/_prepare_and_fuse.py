@@ -277,7 +277,7 @@ def _good(context: Context, stacks: Mapping[str, Sequence[str]], pairs: Path) ->
         found[sensor] = [path for path in paths if kept or Source("Image", Input(path)).date not in bad[sensor]]
         if not found[sensor]:
             raise UserError(
-                f"All {sensor} images are marked as bad ({listed(list(bad[sensor]))}); see '{pairs / 'report.html'}', "
+                f"All {sensor} images are marked as bad ({listed(bad[sensor])}); see '{pairs / 'report.html'}', "
                 "and choose 'keep' for 'Bad dates' to use them all the same."
             )
     return found

@@ -184,14 +184,10 @@ def _read_fine(spot: Spot, day: date, margin: int) -> Array:
     place, band = spot.region.place, spot.band
 
     def read(inside: Box) -> Array:
-        return place.read("fine", day, _moved(inside, outer.top, outer.left), band)
+        return place.read("fine", day, inside.moved(outer.top, outer.left), band)
 
     wide = Box(box.top - margin, box.bottom + margin, box.left - margin, box.right + margin)
-    return read_beyond(read, _moved(wide, -outer.top, -outer.left), outer.shape)
-
-
-def _moved(box: Box, rows: int, columns: int) -> Box:
-    return box.moved(rows, columns)
+    return read_beyond(read, wide.moved(-outer.top, -outer.left), outer.shape)
 
 
 def _filled(image: Array) -> Array:

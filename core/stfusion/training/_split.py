@@ -7,7 +7,7 @@ are held out instead, their images are in no training patch of the same ground.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from odc.geo.geom import Geometry
 
 from stfusion.errors import UserError
 from stfusion.raster.grids import Box
+from stfusion.raster.stack import listed
 from stfusion.training._places import Groups, Place, Split
 from stfusion.training._plan import days_of
 
@@ -137,10 +138,10 @@ def _say(regions: Sequence[Region], stripped: Sequence[Place], side: int, say: C
             f"with patches of {side} pixels; take smaller patches, or hold nothing out."
         )
     if not stripped:
-        names = _listed(region.place.name for region in held if not region.by_date)
+        names = listed(region.place.name for region in held if not region.by_date)
         days = sorted({group.target for region in held if region.by_date for group in region.groups or ()})
         what = [names] if names else []
-        what += [f"the targets of {_listed(map(str, days))}"] if days else []
+        what += [f"the targets of {listed(days)}"] if days else []
         say(f"Held out for validation: {' and '.join(what)}." if what else "Nothing is held out for validation.")
         return
     for region in held:
@@ -154,12 +155,6 @@ def _say(regions: Sequence[Region], stripped: Sequence[Place], side: int, say: C
     whole = [place.name for place in stripped if place not in [region.place for region in held]]
     if whole:
         say(f"Too small to hold a part of them out, and learnt from as a whole: {', '.join(whole)}.")
-
-
-def _listed(words: Iterable[str]) -> str:
-    """Words, the first few of many."""
-    few = list(words)
-    return ", ".join(few) if len(few) <= 6 else f"{', '.join(few[:5])} and {len(few) - 5} more"
 
 
 def _refuse_dates(regions: Sequence[Region], dated: Sequence[Region]) -> None:
